@@ -1,0 +1,1 @@
+//! Decides. The rooms of the pipeline, in reading order.

@@ -1,0 +1,2 @@
+//! The `retry` function.
+fn main() {}

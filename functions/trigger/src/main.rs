@@ -1,0 +1,2 @@
+//! The `trigger` function.
+fn main() {}

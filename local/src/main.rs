@@ -1,0 +1,2 @@
+//! The command `dropcollect`.
+fn main() {}
