@@ -1,5 +1,7 @@
 //! The pipeline on one machine.
 
 pub mod clock;
+pub mod folder;
+pub mod lock;
 pub mod memory;
 pub mod queue;

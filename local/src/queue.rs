@@ -2,10 +2,14 @@
 //!
 //! The in-memory queue and the queue in a folder are this same code; the folder writes down what changed.
 
+mod folder;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub use folder::{FolderQueue, FolderQueues};
 
 use crate::clock::later;
 
