@@ -164,7 +164,7 @@ impl Folder {
         }
         let new = temporary.with(body)?;
         match disk::in_folder(&path, || fs::hard_link(new.path(), &path)) {
-            Ok(()) => disk::sync_folder_of(&path).map(|()| Written::New),
+            Ok(()) => temporary.sync_folder_of(&path).map(|()| Written::New),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.is_dir() => Ok(Written::Kept),
             Err(error) => Err(explain(error, &path)),
         }
@@ -187,7 +187,7 @@ impl Folder {
     fn rename_now(&self, new: disk::NewFile, key: &str) -> io::Result<()> {
         let path = keys::path_of(&self.root, key)?;
         disk::in_folder(&path, || new.rename(&path)).map_err(|error| explain(error, &path))?;
-        disk::sync_folder_of(&path)
+        self.temporary()?.sync_folder_of(&path)
     }
 
     fn temporary(&self) -> io::Result<Temporary> {

@@ -29,7 +29,7 @@ async fn store_in_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn store_in_a_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let store = FolderStore::open(&FolderLock::take(folder.path()).unwrap());
+    let store = FolderStore::open(&FolderLock::take(folder.path()).unwrap().without_sync());
     check_store("FolderStore", Arc::new(store), "").await.assert();
 }
 

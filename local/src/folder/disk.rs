@@ -21,16 +21,19 @@ pub(crate) fn fresh_name() -> String {
 }
 
 /// Makes files that have no name yet.
-pub(crate) struct Temporary(PathBuf);
+pub(crate) struct Temporary {
+    folder: PathBuf,
+    sync: bool,
+}
 
 impl Temporary {
     pub(crate) fn of(lock: &FolderLock) -> Self {
-        Self(lock.root().join(PRIVATE).join(TEMPORARY))
+        Self { folder: lock.root().join(PRIVATE).join(TEMPORARY), sync: lock.sync() }
     }
 
     /// A path for something new, on the same file system as the objects.
     pub(crate) fn path(&self) -> PathBuf {
-        self.0.join(fresh_name())
+        self.folder.join(fresh_name())
     }
 
     /// A file with these bytes, which are on the disk when this returns.
@@ -45,7 +48,9 @@ impl Temporary {
         // From here on the file goes again when something fails.
         let new = NewFile { path };
         fill(&mut file)?;
-        file.sync_all()?;
+        if self.sync {
+            file.sync_all()?;
+        }
         Ok(new)
     }
 
@@ -54,6 +59,14 @@ impl Temporary {
         let path = self.path();
         fs::hard_link(to, &path)?;
         Ok(NewFile { path })
+    }
+
+    /// A name is on the disk only when the folder that has it is.
+    pub(crate) fn sync_folder_of(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(folder) if self.sync => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
     }
 
     /// Removes a folder in one step for everyone who looks.
@@ -97,9 +110,4 @@ pub(crate) fn in_folder(path: &Path, work: impl Fn() -> io::Result<()>) -> io::R
         }
         done => done,
     }
-}
-
-/// A name is on the disk only when the folder that has it is.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

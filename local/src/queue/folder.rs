@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::{DeadLetter, Message, Messages, QueueSettings, Received, check_batch};
 use crate::clock::later;
-use crate::folder::disk::{PRIVATE, Temporary, sync_folder_of};
+use crate::folder::disk::{PRIVATE, Temporary};
 use crate::folder::is_absent;
 use crate::lock::FolderLock;
 
@@ -80,7 +80,9 @@ impl FolderQueue {
         };
         let message_id = message.message_id.clone();
         let path = self.file(&message_id);
-        self.write(&path, &message).and_then(|()| sync_folder_of(&path)).map_err(self.failed("send to"))?;
+        self.write(&path, &message)
+            .and_then(|()| Temporary::of(&self.0.lock).sync_folder_of(&path))
+            .map_err(self.failed("send to"))?;
         state.messages.add(message);
         Ok(message_id)
     }
