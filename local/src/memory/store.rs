@@ -224,15 +224,19 @@ impl Store for MemoryStore {
         let mut contents = self.call(StoreCall::CompleteUpload);
         let Some(found) = contents.upload(key, upload) else { return Ok(Completed::Gone) };
         let refuse = |why: &str| Err(PortError::new(format!("complete upload of {key}"), why));
-        let mut body = BytesMut::new();
+        let (mut body, mut last) = (BytesMut::new(), 0);
         for (at, tag) in parts.iter().enumerate() {
-            let Some((_, part)) = found.parts.values().find(|(known, _)| known == tag) else {
+            let Some((number, (_, part))) = found.parts.iter().find(|(_, (known, _))| known == tag) else {
                 return refuse("InvalidPart");
             };
+            if *number <= last {
+                return refuse("InvalidPartOrder");
+            }
             if part.len() < self.part_bytes_min && at + 1 < parts.len() {
                 return refuse("EntityTooSmall");
             }
             body.extend_from_slice(part);
+            last = *number;
         }
         if parts.is_empty() {
             return refuse("MalformedXML: an upload has at least one part");
@@ -261,4 +265,31 @@ fn check_key(call: &str, key: &str) -> Result<(), PortError> {
         return Err(PortError::new(format!("{call} {key}"), "a key has 1 to 1,024 bytes"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn parts_are_as_picky_as_those_of_s3() {
+        let store = MemoryStore::with_part_bytes_min(3);
+        let upload = store.begin_upload("a", &ObjectInfo::default()).await.unwrap();
+        let mut tags = Vec::new();
+        for (number, body) in [(1, "one"), (2, "2"), (3, "three")] {
+            tags.push(store.upload_part("a", &upload, number, body.into()).await.unwrap());
+        }
+        let why = async |parts: &[&PartTag]| {
+            let parts: Vec<_> = parts.iter().map(|tag| (*tag).clone()).collect();
+            store.complete_upload("a", &upload, &parts).await.unwrap_err().source.to_string()
+        };
+        assert_eq!(why(&[&tags[0], &tags[1], &tags[2]]).await, "EntityTooSmall");
+        assert_eq!(why(&[&tags[2], &tags[0]]).await, "InvalidPartOrder");
+        assert_eq!(why(&[&PartTag("1-0".into())]).await, "InvalidPart");
+        assert_eq!(store.open_uploads()[0].bytes, 9);
+        let parts = [tags[0].clone(), tags[1].clone()];
+        assert_eq!(store.complete_upload("a", &upload, &parts).await.unwrap(), Completed::Yes);
+        assert_eq!(store.object("a").unwrap().body, "one2");
+        assert_eq!(store.calls()[&StoreCall::CompleteUpload], 4);
+    }
 }
