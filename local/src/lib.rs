@@ -1,1 +1,3 @@
 //! The pipeline on one machine.
+
+pub mod simulator;
