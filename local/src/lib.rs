@@ -5,3 +5,4 @@ pub mod folder;
 pub mod lock;
 pub mod memory;
 pub mod queue;
+pub mod simulator;
