@@ -1,1 +1,4 @@
-//! Touches the world.
+//! Touches the world for the pipeline: configuration, the Scraper Studio API, S3, SQS, events and telemetry.
+
+pub mod clock;
+pub mod dca;
