@@ -143,6 +143,13 @@ fn quirk_11_logs_without_status_in_title_case_and_two_spellings() {
     let id = world.trigger("c_any", &urls(1));
     assert_eq!((&world.log(&id)["Status"], &world.log(&id)["Pages_left"]), (&json!("running"), &json!(1)));
 
+    let mut world = World::calm("jobs.log_building = true\njobs.building_seconds = 5.0");
+    let id = world.trigger("c_any", &urls(1));
+    for status in ["running", "building", "building", "done"] {
+        assert_eq!(world.log(&id)["status"], status);
+        world.wait(2.2);
+    }
+
     for (double, status) in [(false, "canceled"), (true, "cancelled")] {
         let mut world = World::calm(&format!("jobs.cancelled_with_ll = {double}"));
         let id = world.trigger("c_any", &urls(1));
