@@ -141,11 +141,11 @@ fn merge(base: &mut Table, differences: Table) {
 fn builtin(name: &str) -> Result<Table, Error> {
     let text = match name {
         "default" => "",
-        "calm" => include_str!("scenarios/calm.toml"),
-        "rough" => include_str!("scenarios/rough.toml"),
-        "huge" => include_str!("scenarios/huge.toml"),
+        "calm" => include_str!("scenario/calm.toml"),
+        "rough" => include_str!("scenario/rough.toml"),
+        "huge" => include_str!("scenario/huge.toml"),
         "trial" => "[collectors.\"*\"]\ntrial = true\n",
-        "expired" => include_str!("scenarios/expired.toml"),
+        "expired" => include_str!("scenario/expired.toml"),
         other => return Err(Error::Unknown(other.to_owned())),
     };
     Ok(toml::from_str(text)?)
@@ -153,6 +153,6 @@ fn builtin(name: &str) -> Result<Table, Error> {
 
 /// The collectors that demonstrate one problem each, whatever the scenario.
 pub(super) fn well_known() -> BTreeMap<String, Collector> {
-    let parsed: Result<BTreeMap<String, Collector>, _> = toml::from_str(include_str!("scenarios/collectors.toml"));
+    let parsed: Result<BTreeMap<String, Collector>, _> = toml::from_str(include_str!("scenario/collectors.toml"));
     parsed.unwrap_or_else(|error| unreachable!("the built-in collectors are proven by a test: {error}"))
 }

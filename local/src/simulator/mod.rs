@@ -6,9 +6,13 @@
 //! so far; no global randomness is involved, and what becomes of an input does not depend on unrelated requests.
 //! [`serve`] puts it behind an HTTP/1.1 listener and realises the faults on the socket.
 //!
-//! Reading order: [`scenario`](Scenario) (every knob with its default), `service` (authentication, faults, routing),
-//! `trigger` → `job` → `schedule` (an accepted run and its life), `outcome` → `rows` → `dataset` (what it produced), `reads`, `control`,
-//! `realtime`, `introspect`, `journal`, `server`.
+//! Scenarios are TOML (`scenario/*.toml` are the built-in ones); `scenario/collectors.toml` lists collectors that
+//! demonstrate one problem each in every scenario, such as `c_unknown0` (404) and `c_trial00` (refuses `queue_next`).
+//! `GET /_simulator/jobs`, `/_simulator/calls` and `/_simulator/summary` say what the service has seen; they need no key.
+//!
+//! Reading order: [`scenario`](Scenario) (every knob with its default), `service` and `route` (authentication, faults,
+//! routing), `trigger` → `job` → `schedule` (an accepted run and its life), `outcome` → `rows` → `dataset` (what it
+//! produced), `reads`, `control`, `realtime`, `introspect`, `journal`, `server`.
 //!
 //! Comments name the page of `docs.brightdata.com/api-reference/scraper-studio-api/` where there is one, and say
 //! "documented", "observed" (in clients of the live service) or "inferred".
@@ -24,6 +28,7 @@ mod message;
 mod outcome;
 mod reads;
 mod realtime;
+mod route;
 mod rows;
 mod scenario;
 mod schedule;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     dice::Dice,
-    job::{Job, Kind, State, after, between, millis, stamp},
+    job::{End, Job, Kind, State, after, between, millis, stamp},
     message::{Reply, Request},
     scenario::ErrorList,
     service::{Checked, Service},
@@ -37,6 +37,15 @@ impl Job {
     fn inputs_counted(&self) -> usize {
         let sheet = &self.sheet;
         if self.rules().jobs.count_before_collapse { sheet.accepted.inputs.len() } else { sheet.pages.len() }
+    }
+
+    fn status_at(&self, now: Timestamp) -> &'static str {
+        let jobs = &self.rules().jobs;
+        let building = |at| now < after(at, millis(jobs.building_seconds));
+        match self.state {
+            State::Ended { at, end: End::Done | End::Deadline, .. } if jobs.log_building && building(at) => "building",
+            _ => self.status(),
+        }
     }
 
     fn finished(&self) -> Option<Timestamp> {
@@ -143,7 +152,7 @@ fn log_of(job: &Job, now: Timestamp) -> Value {
     let counts = job.counts(now);
     let all = job.sheet.pages.len();
     let mut log = json!({
-        "id": job.id(), "status": job.status(), "collector": job.collector(),
+        "id": job.id(), "status": job.status_at(now), "collector": job.collector(),
         "template": format!("t_{}.1", job.collector().trim_start_matches("c_")),
         "inputs": job.inputs_counted(), "dup_inputs": job.sheet.accepted.inputs.len() - all,
         "lines": counts.lines, "fails": counts.fails, "pages": all, "pages_left": all - counts.pages,
@@ -180,7 +189,7 @@ fn title_case((key, value): (String, Value)) -> (String, Value) {
 fn list_row(job: &Job, now: Timestamp) -> Value {
     let counts = job.counts(now);
     let mut row = json!({
-        "id": job.id(), "status": job.status(), "queued": stamp(job.at()),
+        "id": job.id(), "status": job.status_at(now), "queued": stamp(job.at()),
         "inputs": job.inputs_counted(), "page_loads": counts.pages, "total_pages": job.sheet.pages.len(),
         "failed_pages": counts.fails, "data_lines": counts.lines,
         "trigger": {"type": "API", "user": "user@example.com", "ip": "192.0.2.10"},

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,11 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{Sleep, sleep},
+};
 
 use super::{
     message::{Body, Chunks, Fault, Reply, Request, decode_query},
@@ -38,7 +43,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Mutex<Service>>, shutdown
                 Err(error) => {
                     // Too many open files, mostly: give others time to end.
                     tracing::warn!(%error, "connection not accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             },
@@ -86,7 +91,7 @@ async fn answer(
     // A panic in another request must not end the service; its state is changed in whole steps.
     let reply = service.lock().unwrap_or_else(PoisonError::into_inner).handle(Timestamp::now(), &request);
     tracing::debug!(method = request.method, path = request.path, status = reply.status, fault = ?reply.fault, "answered");
-    tokio::time::sleep(reply.delay).await;
+    sleep(reply.delay).await;
     match reply.fault {
         Fault::NotConnected | Fault::AnswerLost => Err(Cut),
         Fault::None | Fault::AnswerCut { .. } => respond(reply),
@@ -102,7 +107,7 @@ fn respond(reply: Reply) -> Result<hyper::Response<Payload>, Cut> {
         Fault::AnswerCut { after } => Some(after),
         _ => None,
     };
-    let payload = Payload { chunks: reply.body.into_chunks(), length, left };
+    let payload = Payload { chunks: reply.body.into_chunks(), length, left, flush: None };
     let mut response = hyper::Response::builder().status(reply.status);
     for (name, value) in reply.headers {
         response = response.header(name, value);
@@ -116,20 +121,29 @@ struct Payload {
     length: Option<u64>,
     /// Bytes until the cut, if there is to be one.
     left: Option<usize>,
+    /// The time before the cut in which what was written leaves for the client: an error discards what is buffered.
+    flush: Option<Pin<Box<Sleep>>>,
 }
 
 impl HttpBody for Payload {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(flush) = &mut self.flush {
+            return flush.as_mut().poll(context).map(|()| Some(Err(Cut)));
+        }
         let chunk = self.chunks.next();
         let Some(left) = self.left else {
             return Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))));
         };
         let chunk = chunk.map(|chunk| chunk.slice(..left.min(chunk.len()))).filter(|chunk| !chunk.is_empty());
-        self.left = Some(left - chunk.as_ref().map_or(0, Bytes::len));
-        Poll::Ready(Some(chunk.map(Frame::data).ok_or(Cut)))
+        let Some(chunk) = chunk else {
+            self.flush = Some(Box::pin(sleep(Duration::from_millis(50))));
+            return self.poll_frame(context);
+        };
+        self.left = Some(left - chunk.len());
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -11,6 +11,7 @@ use super::{
     job::{Accepted, End, Job, Kind, Sheet, after},
     journal::{Action, Event, Journal},
     message::{Body, Fault, Reply, Request},
+    route::Route,
     scenario::{Endpoint, RetryAfter, Scenario},
     schedule::Schedule,
     trigger::parse_deadline,
@@ -328,62 +329,4 @@ impl Service {
 
 fn work(seed: u64, collector: &str, inputs: &[String]) -> Dice {
     inputs.iter().fold(Dice::new(seed, "work").text(collector), |dice, input| dice.text(input))
-}
-
-/// The endpoints.
-pub(super) enum Route<'a> {
-    Trigger,
-    Dataset,
-    Log(&'a str),
-    Errors(&'a str),
-    Jobs,
-    Collectors,
-    Control(&'a str, &'a str),
-    TriggerImmediate,
-    GetResult,
-    Crawl,
-    Introspect(&'a str),
-    Unknown,
-}
-
-impl<'a> Route<'a> {
-    fn of(method: &str, path: &'a str) -> Self {
-        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        match (method, parts.as_slice()) {
-            ("POST", ["dca", "trigger"]) => Self::Trigger,
-            ("GET", ["dca", "dataset"]) => Self::Dataset,
-            ("GET", ["dca", "log", id]) => Self::Log(id),
-            ("GET", ["dca", "jobs", id, "hp_errors"]) => Self::Errors(id),
-            ("GET", ["dca", "collector", "jobs"]) => Self::Jobs,
-            ("GET", ["dca", "collectors_list"]) => Self::Collectors,
-            ("POST", ["dca", "jobs", id, action @ ("cancel" | "pause" | "resume" | "rerun")]) => {
-                Self::Control(id, action)
-            }
-            ("POST", ["dca", "trigger_immediate"]) => Self::TriggerImmediate,
-            ("GET", ["dca", "get_result"]) => Self::GetResult,
-            ("POST", ["dca", "crawl"]) => Self::Crawl,
-            ("GET", ["_simulator", what]) => Self::Introspect(what),
-            _ => Self::Unknown,
-        }
-    }
-
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Trigger => "POST /dca/trigger",
-            Self::Dataset => "GET /dca/dataset",
-            Self::Log(_) => "GET /dca/log/{id}",
-            Self::Errors(_) => "GET /dca/jobs/{id}/hp_errors",
-            Self::Jobs => "GET /dca/collector/jobs",
-            Self::Collectors => "GET /dca/collectors_list",
-            Self::Control(_, "cancel") => "POST /dca/jobs/{id}/cancel",
-            Self::Control(_, "pause") => "POST /dca/jobs/{id}/pause",
-            Self::Control(_, "resume") => "POST /dca/jobs/{id}/resume",
-            Self::Control(..) => "POST /dca/jobs/{id}/rerun",
-            Self::TriggerImmediate => "POST /dca/trigger_immediate",
-            Self::GetResult => "GET /dca/get_result",
-            Self::Crawl => "POST /dca/crawl",
-            Self::Introspect(_) => "GET /_simulator",
-            Self::Unknown => "other",
-        }
-    }
 }
