@@ -16,7 +16,7 @@ fn run_many(name: &str, seeds: std::ops::Range<u64>, faults: usize, on_in_doubt:
     let began = Instant::now();
     let mut tally = Tally::default();
     for seed in seeds {
-        let plan = Plan { seed, faults, on_in_doubt };
+        let plan = Plan { seed, faults, on_in_doubt, calm: faults == 0 };
         match run(&plan).0 {
             Ok(world) => tally.add(&world),
             Err(broken) => panic!("{plan:?}: {broken}"),
@@ -29,11 +29,11 @@ fn run_many(name: &str, seeds: std::ops::Range<u64>, faults: usize, on_in_doubt:
 #[test]
 fn one_seed_gives_one_trace() {
     for seed in 0..40 {
-        let plan = Plan { seed, faults: 10, on_in_doubt: OnInDoubt::Reconcile };
+        let plan = Plan { seed, faults: 10, on_in_doubt: OnInDoubt::Reconcile, calm: false };
         assert_eq!(run(&plan), run(&plan), "seed {seed}");
     }
     let traces: std::collections::BTreeSet<u64> =
-        (0..40).map(|seed| run(&Plan { seed, faults: 10, on_in_doubt: OnInDoubt::Reconcile }).1).collect();
+        (0..40).map(|seed| run(&Plan { seed, faults: 10, on_in_doubt: OnInDoubt::Reconcile, calm: false }).1).collect();
     assert_eq!(traces.len(), 40, "seeds differ");
 }
 
@@ -42,7 +42,7 @@ fn one_seed_gives_one_trace() {
 fn one_world() {
     let Ok(asked) = std::env::var("DROPCOLLECT_WORLD") else { return };
     let numbers: Vec<u64> = asked.split(',').filter_map(|number| number.parse().ok()).collect();
-    let plan = Plan { seed: numbers[0], faults: numbers[1] as usize, on_in_doubt: OnInDoubt::Reconcile };
+    let plan = Plan { seed: numbers[0], faults: numbers[1] as usize, on_in_doubt: OnInDoubt::Reconcile, calm: numbers[1] == 0 };
     let mut world = World::new(&plan);
     world.run();
     println!("{}\n{:?}\n{:?}", dropcollect_tests::world::checks::story(&world), world.cuts.injected(), check(&world));

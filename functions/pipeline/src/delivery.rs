@@ -148,6 +148,11 @@ impl Whole<'_> {
         self.tally.strangers > 0 && self.tally.fates.iter().all(|fate| !fate.has_record && fate.error.is_none())
     }
 
+    /// No row names any input, so nothing says whose collection it is.
+    pub fn proves_nothing(&self) -> bool {
+        self.tally.strangers == 0 && self.tally.fates.iter().all(|fate| !fate.has_record && fate.error.is_none())
+    }
+
     /// Inputs with neither a record nor an error.
     pub fn silent(&self) -> u64 {
         self.tally.fates.iter().filter(|fate| !fate.has_record && fate.error.is_none()).count() as u64

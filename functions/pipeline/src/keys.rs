@@ -154,9 +154,30 @@ pub fn collection(id: &str) -> String {
     format!("ledger/collections/{}.json", segment(id))
 }
 
-/// The send that claims a collection found in the job list.
-pub fn claim(id: &str) -> String {
-    format!("ledger/collections/{}.claim.json", segment(id))
+/// The `number`-th send (from 1) that claims a collection found in the job list.
+pub fn claim(id: &str, number: u32) -> String {
+    format!("ledger/collections/{}.claim-{number:03}.json", segment(id))
+}
+
+/// That a claim was given up.
+pub fn renounced(id: &str, number: u32) -> String {
+    format!("ledger/collections/{}.claim-{number:03}.renounced.json", segment(id))
+}
+
+/// Prefix of the sends of a collector that have ever been in doubt.
+pub fn doubts(collector: &str) -> String {
+    format!("ledger/doubts/{}/", segment(collector))
+}
+
+/// A place in the doubts of a collector: keys are in the order of the intents, given in milliseconds of the epoch.
+pub fn doubts_from(collector: &str, millisecond: i64) -> String {
+    format!("{}{:014}", doubts(collector), millisecond.max(0))
+}
+
+/// The record of one send in doubt.
+pub fn doubt(collector: &str, millisecond: i64, id: &AttemptId, slice: Slice, send: u32) -> String {
+    let place = doubts_from(collector, millisecond);
+    format!("{place}.{}.{:06}.{:02}.{slice}.{send:03}.json", id.run, id.batch, id.attempt)
 }
 
 /// Pause of one collector.

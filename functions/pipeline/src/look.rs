@@ -10,6 +10,7 @@ use crate::keys;
 use crate::ledger::{self, CancelRecord, CollectionRecord, VERSION};
 use crate::policy::limits;
 use crate::ports::{Dataset, JobLog, Looked, PortError};
+use crate::reconcile::Contest;
 use crate::schedule::{first_look, later, next_look, seconds_between};
 use crate::words::Slice;
 use crate::work::{Step, Work};
@@ -40,9 +41,6 @@ impl Work<'_> {
         match self.pipeline.api.dataset(&collecting.collection).await {
             Looked::Found(Dataset::Ready { content_type, body }) => {
                 self.token_accepted(now).await?;
-                if collecting.adopted && self.answers_another(slice, collecting).await? {
-                    return self.renounce(slice, collecting.send, "it answered another send").await;
-                }
                 let key = self.output_key(slice).await?;
                 let output =
                     Output { format: self.run.policy.output_format, compression: self.run.policy.output_compression };
@@ -101,11 +99,27 @@ impl Work<'_> {
         gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await
     }
 
-    /// An answer beats a claim.
-    async fn answers_another(&self, slice: Slice, collecting: &Collecting) -> Result<bool, PortError> {
+    /// What to do with a claimed collection that names no input, if it cannot just be believed.
+    async fn doubtful(&self, slice: Slice, collecting: &Collecting) -> Result<Option<Step>, PortError> {
+        if !collecting.adopted {
+            return Ok(None);
+        }
+        Ok(match self.contest(slice, collecting.send, &collecting.collection).await? {
+            Contest::Alone => None,
+            Contest::Wait(after) => {
+                Some(Step::wait(after, "found in the job list, and it names no input: waiting for rivals to show"))
+            }
+            Contest::Others => Some(self.hold_ambiguous(slice, &collecting.collection).await?),
+        })
+    }
+
+    /// Makes a claim final, unless the collection has answered another send by now: an answer beats a claim.
+    async fn confirm(&self, slice: Slice, collecting: &Collecting) -> Result<bool, PortError> {
+        let send = self.send_id(slice, collecting.send);
+        let record = CollectionRecord { v: VERSION, at: self.pipeline.clock.now(), send: send.clone() };
         let key = keys::collection(&collecting.collection);
-        let answered: Option<CollectionRecord> = ledger::read(&*self.pipeline.store, &key).await?;
-        Ok(answered.is_some_and(|record| record.send != self.send_id(slice, collecting.send)))
+        let standing = ledger::settle(&*self.pipeline.store, &key, record).await?;
+        Ok(standing.send == send)
     }
 
     async fn output_key(&mut self, slice: Slice) -> Result<String, PortError> {
@@ -242,6 +256,12 @@ impl Work<'_> {
         code: &str,
         message: &str,
     ) -> Result<Step, PortError> {
+        if let Some(step) = self.doubtful(slice, collecting).await? {
+            return Ok(step);
+        }
+        if collecting.adopted && !self.confirm(slice, collecting).await? {
+            return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
+        }
         let now = self.pipeline.clock.now();
         let sent = self.sent(slice).await?;
         let delivery = delivery::without_data(&sent, &collecting.collection, now, code, message);
@@ -263,7 +283,13 @@ impl Work<'_> {
         let pipeline = self.pipeline;
         if collecting.adopted && whole.is_anothers() {
             whole.abort().await;
-            return self.renounce(slice, collecting.send, "its rows echo other inputs").await;
+            return self.renounce(slice, collecting.send, &collecting.collection, "its rows echo other inputs").await;
+        }
+        if whole.proves_nothing()
+            && let Some(step) = self.doubtful(slice, collecting).await?
+        {
+            whole.abort().await;
+            return Ok(step);
         }
         let mut pages = None;
         if whole.silent() > 0 || collecting.cancel.is_some() {
@@ -291,6 +317,10 @@ impl Work<'_> {
                 _ => whole
                     .fail_silent(codes::UNATTRIBUTED, "neither a record nor an error, and the job log cannot be had"),
             }
+        }
+        if collecting.adopted && !self.confirm(slice, collecting).await? {
+            whole.abort().await;
+            return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
         }
         let now = pipeline.clock.now();
         let sent = self.sent(slice).await?;

@@ -86,7 +86,13 @@ impl Work<'_> {
             SendAnswer::Accepted { collection, start_eta } => {
                 // Before anything else: this key belongs to this id alone, so nothing can keep the id from being known.
                 let record = CollectionRecord { v: VERSION, at: now, send: self.send_id(slice, send) };
-                ledger::write_once(store, &keys::collection(&collection), &record).await?;
+                let standing = ledger::settle(store, &keys::collection(&collection), record.clone()).await?;
+                if standing.send != record.send {
+                    // Another send has been given its records by now, which is only possible where both sent the same inputs: this
+                    // one looks for the other's collection.
+                    tracing::warn!(%run, batch, attempt, collection_id = collection, "the collection was taken for another send's");
+                    return Ok(Step::Next);
+                }
                 tracing::info!(%run, batch, attempt, collection_id = collection, inputs = slice.len(), "triggered");
                 SendResult::Accepted { collection, start_eta, adopted: false }
             }

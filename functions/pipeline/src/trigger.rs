@@ -264,9 +264,9 @@ impl<'a> Cutting<'a> {
     }
 }
 
-/// A turn of `trigger` that is given to a message by default: 15 minutes, the longest a function may run (AWS Lambda quota).
+/// When a turn that begins now ends, where nobody says so.
 pub fn longest_turn(now: jiff::Timestamp) -> jiff::Timestamp {
-    later(now, 900)
+    later(now, limits::TURN_SECONDS_MAX)
 }
 
 fn report(problem: &FileProblem) -> FileReport {

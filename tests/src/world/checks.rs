@@ -84,7 +84,13 @@ pub fn story(world: &World) -> String {
     let service = world.service.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for job in service.jobs() {
         let inputs = job.texts().len();
-        story.push_str(&format!("job {} at {} inputs {inputs} status {} {:?}\n", job.id(), job.at(), job.status(), job.query()));
+        story.push_str(&format!(
+            "job {} at {} inputs {inputs} status {} {:?}\n",
+            job.id(),
+            job.at(),
+            job.status(),
+            job.query()
+        ));
     }
     story
 }

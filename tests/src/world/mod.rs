@@ -77,6 +77,8 @@ pub struct Plan {
     pub faults: usize,
     /// What follows a lost answer.
     pub on_in_doubt: OnInDoubt,
+    /// Whether the API too is in good health.
+    pub calm: bool,
 }
 
 struct Task {
@@ -107,7 +109,7 @@ impl World {
             in_doubt_window_seconds: 600,
             trigger_defaults: BTreeMap::new(),
         };
-        let service = Arc::new(Mutex::new(Service::new(scenario(&mut dice))));
+        let service = Arc::new(Mutex::new(Service::new(scenario(&mut dice, plan.calm))));
         let store = MemoryStore::new();
         let settings = QueueSettings { receives_max: Some(1_000), retention_seconds: Some(14 * 86_400) };
         let queues = MemoryQueues::new(Arc::new(clock.clone()), settings);
@@ -257,8 +259,9 @@ impl World {
 }
 
 /// A service with some of the quirks.
-fn scenario(dice: &mut Dice) -> Scenario {
-    let mut scenario = Scenario::named(dice.pick(&["calm", "default", "rough"])).expect("a scenario");
+fn scenario(dice: &mut Dice, calm: bool) -> Scenario {
+    let names: &[&str] = if calm { &["calm", "default"] } else { &["calm", "default", "rough", "rough"] };
+    let mut scenario = Scenario::named(dice.pick(names)).expect("a scenario");
     scenario.seed = dice.roll();
     scenario.inputs.transient = dice.pick(&[0.0, 0.1, 0.4]);
     scenario.inputs.permanent = dice.pick(&[0.0, 0.05, 0.3]);
