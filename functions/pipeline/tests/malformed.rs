@@ -1,6 +1,7 @@
 //! What becomes of files that are not as they should be: a table of files, each with its rows and problems.
 
-use inputs_support::{gzip, read, zstd};
+use inputs_support::{gzip, read, read_chunks, zstd};
+use pipeline::inputs::{FileProblem, ReadLimits};
 
 mod inputs_support;
 
@@ -85,6 +86,16 @@ fn files_of_lines() {
         case("UTF-16", "a.txt", utf16("https://a.example\n")).problem("wrong_encoding"),
         case("UTF-32", "a.txt", b"\xFF\xFE\0\0h\0\0\0").problem("wrong_encoding"),
         case("HTML", "a.txt", "\n<!doctype html><html>").problem("wrong_content"),
+        case(
+            "lines that are no URLs",
+            "a.txt",
+            "https://a.example\n<p>\n{\"url\":1}\n\u{FEFF}https://b.example\n\"x\"\n",
+        )
+        .row(1, A)
+        .row(2, "not_a_url")
+        .row(3, "not_a_url")
+        .row(4, B)
+        .row(5, "not_a_url"),
         case("JSON named .txt", "a.txt", "[\"https://a.example\"]").problem("wrong_content"),
         case("gzip named .txt", "a.txt", gzip(b"https://a.example\n")).problem("wrong_content"),
         case("an Excel workbook named .csv", "a.csv", b"PK\x03\x04\x14\0").problem("wrong_content"),
@@ -345,9 +356,16 @@ fn compressed_files() {
 }
 
 #[test]
-fn a_decompression_bomb_is_stopped_with_little_memory() {
-    let zeros = vec![b' '; 100_000_000];
-    for (key, bomb) in [("a.txt.gz", gzip(&zeros)), ("a.txt.zst", zstd(&zeros))] {
-        assert_eq!(read(key, &bomb).problem.map(|problem| problem.code()), Some("decompression_bomb"), "{key}");
+fn a_decompression_bomb_is_stopped() {
+    let limits = ReadLimits { expansion_free_bytes: 1_000_000, ..ReadLimits::default() };
+    let blanks = vec![b'\n'; 20_000_000];
+    for (key, bomb) in [("a.txt.gz", gzip(&blanks)), ("a.txt.zst", zstd(&blanks))] {
+        let outcome = read_chunks(key, limits, [bomb.as_slice()]);
+        assert_eq!(outcome.problem.map(|problem| problem.code()), Some("decompression_bomb"), "{key}");
+        assert_eq!(
+            read_chunks(key, ReadLimits::default(), [bomb.as_slice()]).problem,
+            Some(FileProblem::Empty),
+            "{key}"
+        );
     }
 }

@@ -16,7 +16,7 @@ const CELL_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes may be read again behind unclosed quotes: so many for each byte of the file, and so many for the whole file. Only a file made for it
 /// needs more, and it would be read for hours.
 const REREAD_MAX: u64 = 8;
-const REREAD_FREE_BYTES: u64 = 64 * 1024 * 1024;
+const REREAD_FREE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// One source row.
 pub(super) struct Piece<'a> {

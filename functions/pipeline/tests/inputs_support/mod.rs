@@ -1,5 +1,4 @@
 //! Reads whole files through `RowReader`, for the tests of this folder.
-#![expect(dead_code, reason = "each test binary uses its own part")]
 
 use std::io::Write;
 
