@@ -1,4 +1,5 @@
 //! What holds for every file: how it is cut into chunks changes nothing, nothing panics, and what is written is read again.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 
 use inputs_support::{Outcome, gzip, read, read_chunks, zstd};
 use pipeline::inputs::{FileContainer, FileFormat, ReadLimits, Row, RowProblem, RowReader, SourceWriter};
@@ -193,4 +194,13 @@ fn a_chunk_is_expanded_as_its_rows_are_taken() {
     for line in 1..=1000 {
         assert_eq!(reader.next_row().map(|row| row.line), Some(line));
     }
+}
+
+/// Handlers are spawned, and hold these across awaits.
+#[test]
+fn readers_and_writers_can_be_sent() {
+    fn sent<T: Send>() {}
+    sent::<RowReader>();
+    sent::<SourceWriter>();
+    sent::<pipeline::json_cut::Cutter>();
 }

@@ -1,4 +1,5 @@
 //! What becomes of files that are not as they should be: a table of files, each with its rows and problems.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 
 use inputs_support::{gzip, read, read_chunks, zstd};
 use pipeline::inputs::{FileProblem, ReadLimits};
@@ -274,7 +275,7 @@ fn a_line_of_50_mb_is_reported_and_passed_over() {
     ] {
         let file = [before.as_str(), &long, &after].concat();
         let outcome = read(key, file.as_bytes());
-        let code = |at: usize| outcome.rows[at].input.as_ref().map_or_else(|problem| problem.code(), |input| input);
+        let code = |at: usize| outcome.rows[at].input.as_ref().map_or_else(|problem| problem.code(), String::as_str);
         assert_eq!(outcome.problem, None, "{key}");
         assert_eq!(outcome.rows.len(), 3, "{key}");
         assert_eq!((code(0), code(2)), (A, B), "{key}");
