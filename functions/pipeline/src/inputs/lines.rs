@@ -74,7 +74,7 @@ impl LineRows {
         self.saw_text = true;
         let found = match self.kind {
             Kind::Url if content.starts_with(b"#") => return,
-            Kind::Url => RowProblem::check_text(line).and_then(|text| Ok((text, json::url_object(text.trim())?))),
+            Kind::Url => url_input(line),
             Kind::Json => json::input_of(line),
         };
         match found {
@@ -113,6 +113,17 @@ impl Parser for LineRows {
 
     fn no_rows(&self) -> FileProblem {
         if self.saw_text { FileProblem::NoRows } else { FileProblem::Empty }
+    }
+}
+
+/// The input for a line of a `.txt` file. URLs are not checked further: what a collector takes is its own affair.
+fn url_input(line: &[u8]) -> Result<(&str, String), RowProblem> {
+    let text = RowProblem::check_text(line)?;
+    // Where files were joined, a byte order mark stands before a line.
+    let url = text.trim().trim_start_matches('\u{FEFF}').trim_start();
+    match url.chars().next() {
+        Some(found @ ('<' | '{' | '[' | '"')) => Err(RowProblem::NotAUrl { found }),
+        _ => Ok((text, json::url_object(url)?)),
     }
 }
 

@@ -177,6 +177,14 @@ pub enum RowProblem {
         /// Which byte, counted from 1.
         byte: usize,
     },
+    /// A line of a `.txt` file that begins as no URL does.
+    #[error(
+        "a line must be a URL, but this begins with {found:?}; put one URL on each line, or name the file by its format"
+    )]
+    NotAUrl {
+        /// The first character.
+        found: char,
+    },
     /// JSON, but neither an object nor a URL.
     #[error("an input must be an object or a URL in quotes, but this is {found}")]
     NotAnObject {
@@ -224,6 +232,7 @@ impl RowProblem {
             Self::Ragged { .. } => "ragged_row",
             Self::InvalidUtf8 { .. } => "invalid_utf8",
             Self::NulByte { .. } => "nul_byte",
+            Self::NotAUrl { .. } => "not_a_url",
             Self::NotAnObject { .. } => "not_an_object",
             Self::BadJson { .. } => "bad_json",
             Self::TooDeep { .. } => "too_deep",

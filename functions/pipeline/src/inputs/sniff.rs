@@ -12,8 +12,8 @@ const MAGIC: [(&[u8], &str); 6] = [
     (b"\x28\xB5\x2F\xFD", "a zstd file"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook"),
     (b"\xD0\xCF\x11\xE0", "an old Excel workbook"),
-    (b"%PDF", "a PDF"),
-    (b"PAR1", "a Parquet file"),
+    (b"%PDF-1", "a PDF"),
+    (b"PAR1\x15", "a Parquet file"),
 ];
 
 /// Holds the first bytes of a file back until they have been looked at.

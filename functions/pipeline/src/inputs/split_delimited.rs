@@ -16,7 +16,7 @@ const CELL_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes may be read again behind unclosed quotes: so many for each byte of the file, and so many for the whole file. Only a file made for it
 /// needs more, and it would be read for hours.
 const REREAD_MAX: u64 = 8;
-const REREAD_FREE_BYTES: u64 = 64 * 1024 * 1024;
+const REREAD_FREE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// One source row.
 pub(super) struct Piece<'a> {
@@ -68,10 +68,22 @@ enum Place {
 /// A row that is not held, because it is bad and long.
 struct Skipped {
     problem: Option<RowProblem>,
-    /// Where in the file it starts.
-    start: u64,
+    bytes: u64,
     head: Vec<u8>,
     line_feeds: u64,
+}
+
+impl Skipped {
+    fn pass(&mut self, part: &[u8]) {
+        self.bytes += part.len() as u64;
+        self.line_feeds += memchr_iter(b'\n', part).count() as u64;
+        self.head.extend(part.iter().take(HEAD_BYTES.saturating_sub(self.head.len())));
+    }
+}
+
+/// As much of a bad row as a report needs.
+fn head(row: &[u8]) -> &[u8] {
+    row.get(..HEAD_BYTES).unwrap_or(row)
 }
 
 impl RowSplitter {
@@ -121,29 +133,46 @@ impl RowSplitter {
     }
 
     fn scan(&mut self, each: &mut Each<'_>) -> Result<(), FileProblem> {
-        while let Some(rest) = self.held.get(self.at..).filter(|rest| !rest.is_empty()) {
+        loop {
+            if self.offset() >= self.row_limit() {
+                self.skip(None);
+            }
+            if self.offset() >= self.cell_limit() {
+                self.give_up_quote(each)?;
+            }
+            // Stopping exactly at the limits makes the result independent of how the file is cut into chunks.
+            let limit = self.row_limit().min(self.cell_limit()).saturating_sub(self.before);
+            let end = usize::try_from(limit).map_or(self.held.len(), |limit| limit.min(self.held.len()));
+            if self.at >= end {
+                return Ok(());
+            }
             match self.place {
-                Place::CellStart | Place::Unquoted => self.scan_unquoted(each)?,
+                Place::CellStart | Place::Unquoted => self.scan_unquoted(end, each)?,
                 Place::Quoted => {
-                    let found = memchr(b'"', rest);
-                    self.at += found.map_or(rest.len(), |found| found + 1);
-                    if self.offset() - self.quote_at > self.cell_bytes_max {
-                        self.give_up_quote(each)?;
-                    } else if found.is_some() {
+                    let found = memchr(b'"', self.held.get(self.at..end).unwrap_or_default());
+                    self.at = found.map_or(end, |found| self.at + found + 1);
+                    if found.is_some() {
                         self.place = Place::Quote;
                     }
                 }
                 Place::Quote | Place::QuoteCr => self.scan_quote(each)?,
             }
         }
-        if self.skipped.is_none() && self.held.len() - self.start > self.row_bytes_max + 1 {
-            self.skip(None);
-        }
-        Ok(())
     }
 
-    fn scan_unquoted(&mut self, each: &mut Each<'_>) -> Result<(), FileProblem> {
-        let rest = self.held.get(self.at..).unwrap_or_default();
+    /// Where in the file the row is too long even if its last byte is the CR of a CRLF.
+    fn row_limit(&self) -> u64 {
+        let limit = self.before + self.start as u64 + self.row_bytes_max as u64 + 2;
+        if self.skipped.is_some() { u64::MAX } else { limit }
+    }
+
+    /// Where in the file the quoted cell is too long.
+    fn cell_limit(&self) -> u64 {
+        if self.place == Place::Quoted { self.quote_at + self.cell_bytes_max + 1 } else { u64::MAX }
+    }
+
+    fn scan_unquoted(&mut self, end: usize, each: &mut Each<'_>) -> Result<(), FileProblem> {
+        let rest = self.held.get(self.at..end).unwrap_or_default();
         if self.place == Place::CellStart && rest.first() == Some(&b'"') {
             self.place = Place::Quoted;
             self.quote_at = self.offset();
@@ -152,7 +181,7 @@ impl RowSplitter {
         }
         let Some(found) = memchr2(self.delimiter, b'\n', rest) else {
             self.place = Place::Unquoted;
-            self.at = self.held.len();
+            self.at = end;
             return Ok(());
         };
         let is_line_end = rest.get(found) == Some(&b'\n');
@@ -197,18 +226,21 @@ impl RowSplitter {
     /// Hands the row out, and goes on behind its line end.
     fn emit(&mut self, end: usize, problem: Option<RowProblem>, each: &mut Each<'_>) -> Result<(), FileProblem> {
         let row = self.held.get(self.start..end).unwrap_or_default();
-        let line_feeds = memchr_iter(b'\n', row).count() as u64 + 1;
         let line = self.line;
         let handed = match self.skipped.take() {
-            Some(skipped) => {
-                self.line += skipped.line_feeds;
-                let bytes = self.before + end as u64 - skipped.start;
-                let too_long = RowProblem::TooLong { bytes, max: self.row_bytes_max };
-                each(Piece { line, bytes: &skipped.head, problem: Some(skipped.problem.unwrap_or(too_long)) })
+            Some(mut skipped) => {
+                skipped.pass(row);
+                self.line += skipped.line_feeds + 1;
+                let too_long = RowProblem::TooLong { bytes: skipped.bytes, max: self.row_bytes_max };
+                let problem = Some(skipped.problem.unwrap_or(too_long));
+                each(Piece { line, bytes: without_cr(&skipped.head), problem })
             }
-            None => each(Piece { line, bytes: without_cr(row), problem }),
+            None => {
+                self.line += memchr_iter(b'\n', row).count() as u64 + 1;
+                let bytes = without_cr(if problem.is_some() { head(row) } else { row });
+                each(Piece { line, bytes, problem })
+            }
         };
-        self.line += line_feeds;
         self.text_after_quote = false;
         self.start = (end + 1).min(self.held.len());
         handed
@@ -243,9 +275,7 @@ impl RowSplitter {
 
     /// From here on the row is not held, only looked at until it ends.
     fn skip(&mut self, problem: Option<RowProblem>) {
-        let row = self.held.get(self.start..).unwrap_or_default();
-        let head = row.get(..HEAD_BYTES).unwrap_or(row).to_vec();
-        self.skipped = Some(Skipped { problem, start: self.before + self.start as u64, head, line_feeds: 0 });
+        self.skipped = Some(Skipped { problem, bytes: 0, head: Vec::new(), line_feeds: 0 });
         self.forget();
     }
 
@@ -253,8 +283,7 @@ impl RowSplitter {
     fn forget(&mut self) {
         let done = if self.skipped.is_some() { self.at } else { self.start };
         if let Some(skipped) = &mut self.skipped {
-            let passed = self.held.get(self.start..done).unwrap_or_default();
-            skipped.line_feeds += memchr_iter(b'\n', passed).count() as u64;
+            skipped.pass(self.held.get(self.start..done).unwrap_or_default());
         }
         self.held.drain(..done);
         self.before += done as u64;
