@@ -247,3 +247,6 @@ pub(super) fn described(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,3 +210,6 @@ impl fmt::Display for TooLate {
 }
 
 impl Error for TooLate {}
+
+#[cfg(test)]
+mod tests;
