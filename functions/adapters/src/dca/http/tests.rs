@@ -206,7 +206,7 @@ async fn fetch(steps: Vec<Step>) -> Result<Vec<u8>, String> {
                 match body.next().await {
                     Ok(Some(chunk)) => all.extend_from_slice(&chunk),
                     Ok(None) => break Ok(all),
-                    Err(error) => break Err(described(&error)),
+                    Err(error) => break Err(text_of(&error)),
                 }
             }
         }
