@@ -204,7 +204,7 @@ impl Whole {
             match chunks.next().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break None,
-                Err(error) => break Some(described(&error)),
+                Err(error) => break Some(crate::text_of(&error)),
             }
             if body.len() > most {
                 // Of an error, the beginning is enough.
@@ -234,16 +234,5 @@ fn without(body: Vec<u8>, token: &str) -> Vec<u8> {
     if found { String::from_utf8_lossy(&body).replace(token, "…").into_bytes() } else { body }
 }
 
-/// An error and its causes, without repetitions.
-pub(super) fn described(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
+#[cfg(test)]
+mod tests;

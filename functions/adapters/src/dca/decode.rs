@@ -245,3 +245,6 @@ fn count(value: &Value) -> Option<u64> {
 fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

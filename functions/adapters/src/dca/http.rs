@@ -14,7 +14,8 @@ use reqwest::redirect;
 use rustls::{ClientConfig, RootCertStore};
 use tower::util::MapResultLayer;
 
-use super::client::described;
+use crate::text_of;
+
 use super::wire::{Kind, Method, Request, Response, Transport, TransportError};
 
 /// Time-outs.
@@ -108,7 +109,7 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn call(&self, request: Request, kind: Kind) -> Result<Response, TransportError> {
-        let not_sent = |error: reqwest::Error| TransportError::NotSent { why: described(&error.without_url()) };
+        let not_sent = |error: reqwest::Error| TransportError::NotSent { why: text_of(&error.without_url()) };
         let client = match kind {
             Kind::Send { send_by } => self.sender(send_by),
             Kind::Ask | Kind::Fetch => self.questions(),
@@ -130,7 +131,7 @@ impl Transport for HttpTransport {
             if error.is_connect() || error.is_builder() {
                 return not_sent(error);
             }
-            TransportError::Broken { why: described(&error.without_url()) }
+            TransportError::Broken { why: text_of(&error.without_url()) }
         })?;
         let headers = response.headers().iter();
         let headers = headers
@@ -210,3 +211,6 @@ impl fmt::Display for TooLate {
 }
 
 impl Error for TooLate {}
+
+#[cfg(test)]
+mod tests;
