@@ -1,0 +1,107 @@
+//! The real template, deployed into a local AWS that enforces IAM, with stand-ins for the functions (`probe.py`) that try what the real
+//! ones may do, and what they must not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use dropcollect_tests::cloud::{self, Cloud, Stack, wait_for};
+use dropcollect_tests::template;
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -> Result<()> {
+    let Some(cloud) = Cloud::start().await? else { return Ok(()) };
+    let stack = cloud.deploy("Drop-Collect", &probes(&cloud)?, &[]).await?;
+
+    let told = said_by_all(&cloud, &stack).await.inspect_err(|_| println!("{}", cloud.log()))?;
+
+    for (function, reads_inputs, sends_poll, sends_retry) in
+        [("Trigger", true, true, false), ("Poll", false, true, true), ("Retry", false, true, false)]
+    {
+        let said = &told[function];
+        let expect = |what: &str, answer: &str| {
+            assert_eq!(said[what], answer, "{function}: {what}\n{said:#}");
+        };
+        let may = |allowed: bool, otherwise: &'static str| if allowed { "allowed" } else { otherwise };
+
+        // A message that waits comes back, and is the same one.
+        assert_eq!(said["deliveries"], 2, "{function}");
+
+        expect("input get", may(reads_inputs, "AccessDenied"));
+        if reads_inputs {
+            expect("input get version", "allowed");
+        }
+        expect("input get absent", if reads_inputs { "NoSuchKey" } else { "AccessDenied" });
+        expect("input list", may(reads_inputs, "AccessDenied"));
+        for write in ["put", "create", "delete", "copy", "tag", "upload", "policy"] {
+            expect(&format!("input {write}"), "AccessDenied");
+        }
+
+        expect("dataset create", "allowed");
+        expect("dataset create again", "PreconditionFailed");
+        expect("dataset get", "allowed");
+        expect("dataset get absent", "NoSuchKey");
+        expect("dataset list", "allowed");
+        expect("dataset upload", "allowed");
+        expect("dataset delete", "AccessDenied");
+
+        let refused = "AccessDenied";
+        expect("send poll", may(sends_poll, refused));
+        expect("send retry", may(sends_retry, refused));
+        expect("send dead", "allowed");
+        expect("read dead", refused);
+        expect("token", "allowed");
+        expect("another secret", "AccessDeniedException");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_stack_stands_beside_the_first() -> Result<()> {
+    let Some(cloud) = Cloud::start().await? else { return Ok(()) };
+    let probes = probes(&cloud)?;
+    let first = cloud.deploy("first", &probes, &[]).await?;
+    let second = cloud.deploy("second", &probes, &[]).await?;
+    for name in ["InputBucket", "DatasetBucket", "InputQueueUrl", "PollQueueUrl", "RetryQueueUrl", "TriggerFunction"] {
+        assert_ne!(first.output(name), second.output(name), "{name}");
+    }
+    Ok(())
+}
+
+/// A folder with the stand-in as `bootstrap` of each function.
+fn probes(cloud: &Cloud) -> Result<std::path::PathBuf> {
+    let folder = cloud.folder("functions")?;
+    let probe = template::workspace().join("tests/probe.py").canonicalize()?;
+    let bootstrap = format!("#!/bin/sh\nexec '{}' '{}'\n", cloud.python().display(), probe.display());
+    for function in cloud::FUNCTIONS {
+        cloud::write_executable(&folder.join(function).join("bootstrap"), bootstrap.as_bytes())?;
+    }
+    Ok(folder)
+}
+
+/// Gives every stand-in something to do, and collects what they wrote down.
+async fn said_by_all(cloud: &Cloud, stack: &Stack) -> Result<BTreeMap<&'static str, Value>> {
+    let (s3, sqs) = (cloud.s3(), cloud.sqs());
+    let (bucket, key) = (stack.output("InputBucket"), "inputs.csv");
+    s3.put_object().bucket(bucket).key(key).body(b"url\n".to_vec().into()).send().await?;
+    let work = json!({ "bucket": bucket, "key": key }).to_string();
+    for queue in ["PollQueueUrl", "RetryQueueUrl"] {
+        sqs.send_message().queue_url(stack.output(queue)).message_body(&work).send().await?;
+    }
+    let mut told = BTreeMap::new();
+    for function in ["Trigger", "Poll", "Retry"] {
+        let what = format!("{function} to answer");
+        let said = wait_for(&what, LIMIT, async || {
+            let key = format!("probe/{function}.json");
+            let Ok(found) = s3.get_object().bucket(stack.output("DatasetBucket")).key(key).send().await else {
+                return Ok(None);
+            };
+            Ok(Some(serde_json::from_slice(&found.body.collect().await?.into_bytes())?))
+        });
+        told.insert(function, said.await?);
+    }
+    Ok(told)
+}
