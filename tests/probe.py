@@ -74,6 +74,7 @@ def work(record, work):
         "another secret": told(lambda: secrets.get_secret_value(SecretId="another")),
     }
     s3.put_object(Bucket=dataset, Key=f"probe/{name}.json", Body=json.dumps(said).encode())
+    print(f"{name.lower()} has answered", flush=True)
 
 
 def leave(record):

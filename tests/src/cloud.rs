@@ -23,6 +23,8 @@ pub const FUNCTIONS: [&str; 3] = ["trigger", "poll", "retry"];
 pub const REGION: &str = "us-east-1";
 /// Name of the secret that every stack here is told to use.
 pub const SECRET: &str = "dropcollect/token";
+/// What is in it.
+pub const TOKEN: &str = "token-of-the-test";
 
 /// Where the tools are, or `None` when they were not set up: then the test is skipped, with a word, unless `DROPCOLLECT_REQUIRE_E2E=1`.
 pub fn tools() -> Result<Option<PathBuf>> {
@@ -124,7 +126,7 @@ impl Cloud {
             .stderr(log);
         let cloud = Self { process: Running::start(&mut command)?, folder, tools, endpoint };
         cloud.ready().await?;
-        cloud.secrets().create_secret().name(SECRET).secret_string("token-of-the-test").send().await?;
+        cloud.secrets().create_secret().name(SECRET).secret_string(TOKEN).send().await?;
         Ok(Some(cloud))
     }
 
@@ -222,6 +224,13 @@ impl Cloud {
         let outputs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&listed.stdout)?;
         let pair = |mut output: BTreeMap<_, _>| Some((output.remove("OutputKey")?, output.remove("OutputValue")?));
         Ok(Stack { outputs: outputs.into_iter().filter_map(pair).collect() })
+    }
+
+    /// What the functions of a stack have written to their logs.
+    pub fn function_logs(&self, stack: &str) -> Result<String> {
+        let said = self.sam().args(["logs", "--stack-name", stack]).output()?;
+        ensure!(said.status.success(), "sam logs failed: {}", String::from_utf8_lossy(&said.stderr));
+        Ok(String::from_utf8_lossy(&said.stdout).into_owned())
     }
 
     fn sam(&self) -> Command {

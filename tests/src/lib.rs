@@ -1,4 +1,5 @@
 //! Tests of the whole.
 
+pub mod built;
 pub mod cloud;
 pub mod template;

@@ -14,6 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -> Result<()> {
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
+    // Upper-case letters are fine for a stack, and would not be for its buckets.
     let stack = cloud.deploy("Drop-Collect", &probes(&cloud)?, &[]).await?;
 
     let told = said_by_all(&cloud, &stack).await.inspect_err(|_| println!("{}", cloud.log()))?;
@@ -55,6 +56,14 @@ async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -
         expect("read dead", refused);
         expect("token", "allowed");
         expect("another secret", "AccessDeniedException");
+    }
+
+    let logs = cloud.function_logs("Drop-Collect")?;
+    for function in cloud::FUNCTIONS {
+        assert!(
+            logs.contains(&format!("{function} has answered")),
+            "{function} logs into no group of the stack: {logs}"
+        );
     }
     Ok(())
 }
