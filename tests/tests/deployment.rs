@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use dropcollect_tests::cloud::{self, Cloud, Stack, wait_for};
+use dropcollect_tests::cloud::{self, Cloud, SECRET, Stack, TOKEN, wait_for};
 use dropcollect_tests::template;
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -> Result<()> {
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
     // Upper-case letters are fine for a stack, and would not be for its buckets.
-    let stack = cloud.deploy("Drop-Collect", &probes(&cloud)?, &[]).await?;
+    let stack = cloud.deploy("Drop-Collect", &probes(&cloud)?, &[("ApiTokenSecret", SECRET)]).await?;
 
     let told = said_by_all(&cloud, &stack).await.inspect_err(|_| println!("{}", cloud.log()))?;
 
@@ -72,11 +72,20 @@ async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -
 async fn a_second_stack_stands_beside_the_first() -> Result<()> {
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
     let probes = probes(&cloud)?;
-    let first = cloud.deploy("first", &probes, &[]).await?;
-    let second = cloud.deploy("second", &probes, &[]).await?;
+    let first = cloud.deploy("first", &probes, &[("ApiTokenSecret", SECRET)]).await?;
+    // This one makes its secret itself.
+    let second = cloud.deploy("second", &probes, &[("ApiToken", TOKEN)]).await?;
     for name in ["InputBucket", "DatasetBucket", "InputQueueUrl", "PollQueueUrl", "RetryQueueUrl", "TriggerFunction"] {
         assert_ne!(first.output(name), second.output(name), "{name}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stack_without_a_token_is_refused() -> Result<()> {
+    let Some(cloud) = Cloud::start().await? else { return Ok(()) };
+    let Err(refused) = cloud.deploy("tokenless", &probes(&cloud)?, &[]).await else { panic!("it was deployed") };
+    assert!(refused.to_string().contains("Give either ApiTokenSecret"), "{refused}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName::{
     ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed, ApproximateNumberOfMessagesNotVisible,
 };
 use dropcollect_tests::built::{self, Simulator};
-use dropcollect_tests::cloud::{Cloud, FUNCTIONS, Stack, TOKEN, wait_for};
+use dropcollect_tests::cloud::{Cloud, FUNCTIONS, SECRET, Stack, TOKEN, wait_for};
 use dropcollect_tests::template;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,8 +31,13 @@ async fn a_dropped_file_is_collected_once_and_every_input_is_accounted_for() -> 
     let simulator = Simulator::start(&binaries, &template::workspace().join("tests/scenarios/end_to_end.toml"))?;
     let functions = cloud.folder("functions")?;
     built::stage_functions(&binaries, &functions)?;
-    let parameters =
-        [("ApiUrl", simulator.address()), ("CollectorId", "c_abc123"), ("BatchInputsMax", "10"), ("LogLevel", "DEBUG")];
+    let parameters = [
+        ("ApiTokenSecret", SECRET),
+        ("ApiUrl", simulator.address()),
+        ("CollectorId", "c_abc123"),
+        ("BatchInputsMax", "10"),
+        ("LogLevel", "DEBUG"),
+    ];
     let stack = cloud.deploy(NAME, &functions, &parameters).await?;
 
     let told = collected(&cloud, &stack, &simulator).await;

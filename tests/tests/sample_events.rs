@@ -22,7 +22,9 @@ fn body(name: &str) -> String {
 fn an_object_that_was_dropped() {
     let event: S3Event = serde_json::from_str(&sample("s3-object-created.json")).unwrap();
     let object = &event.records[0].s3.object;
-    assert_eq!(object.url_decoded_key.as_deref(), Some("a folder/inputs ü.csv"));
+    // Form-encoded, as S3 sends it: "a folder/inputs ü.csv". Nothing in S3's event has it decoded.
+    assert_eq!(object.key.as_deref(), Some("a+folder/inputs+%C3%BC.csv"));
+    assert!(object.url_decoded_key.is_none());
     assert!(object.version_id.is_some() && object.sequencer.is_some());
 }
 
