@@ -62,7 +62,9 @@ fn functions_are_built_by_cargo_lambda_for_the_chosen_processor() {
     for (function, binary) in [("TriggerFunction", "trigger"), ("PollFunction", "poll"), ("RetryFunction", "retry")] {
         let metadata = at(&format!("/Resources/{function}/Metadata"));
         assert_eq!(metadata, json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": binary}}));
-        assert!(template::workspace().join("functions").join(binary).join("src/main.rs").is_file());
+        let package = format!("functions/{binary}");
+        assert_eq!(property(function, "CodeUri"), package);
+        assert!(template::workspace().join(package).join("src/main.rs").is_file());
     }
 }
 
