@@ -50,7 +50,7 @@ wait_for() {
 cargo build --workspace --bins
 aws_port=$(free_port)
 export AWS_ENDPOINT_URL=http://127.0.0.1:$aws_port AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
-start ministack env GATEWAY_PORT="$aws_port" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 IOT_MTLS_ENABLED=0 TMPDIR="$scratch" \
+start ministack env GATEWAY_PORT="$aws_port" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 IOT_MTLS_ENABLED=0 SFTP_ENABLED=0 TMPDIR="$scratch" \
   "$tools/ministack/bin/ministack"
 start simulator "${CARGO_TARGET_DIR:-target}/debug/dropcollect" simulate --listen 127.0.0.1:0 --scenario tests/scenarios/end_to_end.toml
 wait_for 30 "the simulator" grep -q http:// "$scratch/simulator.log"

@@ -279,7 +279,7 @@ fn buckets_are_private_encrypted_and_outlive_the_stack() {
         let encryption =
             "BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm";
         assert_eq!(property(bucket, encryption), "AES256");
-        assert_eq!(at(&format!("/Resources/{bucket}/DeletionPolicy")), "Retain");
+        assert_eq!(at(&format!("/Resources/{bucket}/DeletionPolicy")), "RetainExceptOnCreate");
         assert_eq!(at(&format!("/Resources/{bucket}/UpdateReplacePolicy")), "Retain");
     }
 }
