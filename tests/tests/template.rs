@@ -150,11 +150,23 @@ fn every_variable_of_the_functions_is_set_and_no_other() {
         "OUTPUT_COMPRESSION",
         "ON_IN_DOUBT",
         "IN_DOUBT_WINDOW_SECONDS",
+        "TRIGGER_VERSION",
+        "TRIGGER_QUEUE",
+        "TRIGGER_QUEUE_NEXT",
+        "TRIGGER_DEADLINE",
+        "TRIGGER_NO_DOWNLOADS",
+        "TRIGGER_OVERRIDE_INCOMPATIBLE_SCHEMA",
+        "TRIGGER_OVERRIDE_INCOMPATIBLE_INPUT_SCHEMA",
     ]);
     assert_eq!(names, expected);
     for (function, ..) in FUNCTIONS {
         assert!(property(function, "Environment").is_null(), "{function} has variables of its own");
     }
+}
+
+#[test]
+fn a_running_job_is_never_replaced_by_default() {
+    assert!(at("/Globals/Function/Environment/Variables/TRIGGER_CONFIRM_CANCEL").is_null());
 }
 
 #[test]
