@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The functions under `cargo lambda watch`, as a developer runs them by hand: against a local AWS and the simulator, fed with the sample
+# events of infra/events by `cargo lambda invoke`, until the file is collected. Ends by itself within minutes, and ends what it started.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/tools ministack cargo-lambda
+
+tools=$PWD/target/tools
+python=$tools/ministack/bin/python
+export PATH=$tools/cargo-lambda/bin:$PATH
+scratch=$(mktemp -d)
+started=()
+
+end() {
+  local status=$?
+  for id in "${started[@]}"; do
+    # Each was started as the leader of its own group; the functions that it runs go with it.
+    kill -TERM -- "-$id" 2>/dev/null || true
+  done
+  sleep 1
+  for id in "${started[@]}"; do kill -KILL -- "-$id" 2>/dev/null || true; done
+  if ((status)); then tail -n 40 "$scratch"/*.log >&2; fi
+  rm -rf "$scratch"
+  exit "$status"
+}
+trap end EXIT
+
+# Starts a command in a process group of its own, with its output in a file.
+start() {
+  local log=$scratch/$1.log
+  shift
+  setsid "$@" >"$log" 2>&1 </dev/null &
+  started+=($!)
+}
+
+free_port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# Waits until a command succeeds, at most so many seconds.
+wait_for() {
+  local seconds=$1 what=$2
+  shift 2
+  for ((n = 0; n < seconds; n++)); do
+    if "$@" >/dev/null 2>&1; then return; fi
+    sleep 1
+  done
+  printf 'waited %d s in vain for %s\n' "$seconds" "$what" >&2
+  return 1
+}
+
+cargo build --workspace --bins
+aws_port=$(free_port)
+export AWS_ENDPOINT_URL=http://127.0.0.1:$aws_port AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+start ministack env GATEWAY_PORT="$aws_port" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 IOT_MTLS_ENABLED=0 SFTP_ENABLED=0 TMPDIR="$scratch" \
+  "$tools/ministack/bin/ministack"
+start simulator "${CARGO_TARGET_DIR:-target}/debug/dropcollect" simulate --listen 127.0.0.1:0 --scenario tests/scenarios/end_to_end.toml
+wait_for 30 "the simulator" grep -q http:// "$scratch/simulator.log"
+BRIGHT_DATA_API_URL=$(grep -o 'http://[0-9.:]*' "$scratch/simulator.log" | head -n 1)
+export BRIGHT_DATA_API_URL BRIGHT_DATA_API_TOKEN=token-of-the-test BRIGHT_DATA_COLLECTOR_ID=c_abc123 DATASET_BUCKET=dropcollect-dataset-example
+wait_for 30 "MiniStack" "$python" tests/lambda_watch.py prepare "$scratch"
+export POLL_QUEUE_URL=$AWS_ENDPOINT_URL/000000000000/dropcollect-poll-example
+export RETRY_QUEUE_URL=$AWS_ENDPOINT_URL/000000000000/dropcollect-retry-example
+
+watch_port=$(free_port)
+# One process serves one invocation at a time, and one that ended is started again only where more than one is allowed.
+start watch cargo lambda watch --invoke-address 127.0.0.1 --invoke-port "$watch_port" --concurrency 4
+wait_for 600 "cargo lambda watch" bash -c "exec 3<>/dev/tcp/127.0.0.1/$watch_port"
+# What the samples say is true here too: S3's test message is no file, and the dropped file is.
+cargo lambda invoke trigger --invoke-address 127.0.0.1 --invoke-port "$watch_port" --data-file infra/events/input-queue-test-event.json
+timeout 300 "$python" tests/lambda_watch.py run "$scratch" "$watch_port"

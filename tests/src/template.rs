@@ -1,0 +1,71 @@
+//! `template.yaml` as plain JSON, with CloudFormation's short tags written out (`!Ref x` is `{"Ref": "x"}`).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde_json::{Map, Value, json};
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Reads the template of the workspace.
+pub fn load() -> Result<Value> {
+    let path = workspace().join("template.yaml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let documents = Yaml::load_from_str(&text)?;
+    match documents.as_slice() {
+        [template] => to_json(template),
+        other => bail!("one document expected, {} found", other.len()),
+    }
+}
+
+fn to_json(node: &Yaml) -> Result<Value> {
+    Ok(match node {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(value)) => json!(value),
+        Yaml::Value(Scalar::Integer(value)) => json!(value),
+        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
+        Yaml::Value(Scalar::String(value)) => json!(value),
+        Yaml::Sequence(items) => items.iter().map(to_json).collect::<Result<_>>()?,
+        Yaml::Mapping(entries) => {
+            let mut map = Map::new();
+            for (key, value) in entries {
+                map.insert(key.as_str().context("a key that is no string")?.to_owned(), to_json(value)?);
+            }
+            Value::Object(map)
+        }
+        Yaml::Tagged(tag, inner) => written_out(&tag.suffix, to_json(inner)?),
+        // CloudFormation knows no aliases either.
+        other => bail!("not expected in a template: {other:?}"),
+    })
+}
+
+fn written_out(tag: &str, inner: Value) -> Value {
+    match (tag, inner.as_str().and_then(|text| text.split_once('.'))) {
+        ("Ref" | "Condition", _) => json!({ tag: inner }),
+        ("GetAtt", Some((resource, attribute))) => json!({ "Fn::GetAtt": [resource, attribute] }),
+        _ => json!({ format!("Fn::{tag}"): inner }),
+    }
+}
+
+/// The template as the local AWS takes it: the same but for three things, each for a reason.
+pub fn for_ministack(functions: &Path) -> Result<Value> {
+    let mut template = load()?;
+    let resources = template["Resources"].as_object_mut().context("no resources")?;
+    // Its requests are plain http, and it does enforce bucket policies.
+    resources.remove("InputBucketPolicy").context("no InputBucketPolicy")?;
+    resources.remove("DatasetBucketPolicy").context("no DatasetBucketPolicy")?;
+    for (function, event, folder) in
+        [("TriggerFunction", "Input", "trigger"), ("PollFunction", "Poll", "poll"), ("RetryFunction", "Retry", "retry")]
+    {
+        let properties = resources[function]["Properties"].as_object_mut().context("no properties")?;
+        // What was built by cargo is deployed, not what cargo-lambda would build.
+        properties.insert("CodeUri".to_owned(), json!(functions.join(folder)));
+        // It keeps a parameter of type Number as text, and its poller then compares text with a number.
+        properties["Events"][event]["Properties"]["ScalingConfig"]["MaximumConcurrency"] = json!(10);
+    }
+    Ok(template)
+}

@@ -1,0 +1,359 @@
+//! What `template.yaml` promises beyond what the linters look at: neither of them notices a misspelt `ReportBatchItemFailures`, a
+//! visibility time-out that is too short, or a bucket that the functions could write to. Permissions: `template_permissions.rs`.
+#![expect(clippy::unwrap_used, reason = "everything here is a test")]
+
+use std::sync::LazyLock;
+
+use dropcollect_tests::template;
+use pipeline::policy::{Policy, limits};
+use serde_json::{Value, json};
+
+/// Function, its queue, and the event of the function that names the queue.
+const FUNCTIONS: [(&str, &str, &str); 3] = [
+    ("TriggerFunction", "InputQueue", "Input"),
+    ("PollFunction", "PollQueue", "Poll"),
+    ("RetryFunction", "RetryQueue", "Retry"),
+];
+const DEAD_LETTER_QUEUES: [&str; 3] = ["InputDeadLetterQueue", "PollDeadLetterQueue", "RetryDeadLetterQueue"];
+const BUCKETS: [&str; 2] = ["InputBucket", "DatasetBucket"];
+const FOURTEEN_DAYS: i64 = 14 * 86_400;
+
+static TEMPLATE: LazyLock<Value> = LazyLock::new(|| template::load().unwrap());
+
+fn at(pointer: &str) -> Value {
+    TEMPLATE.pointer(pointer).cloned().unwrap_or(Value::Null)
+}
+
+fn property(resource: &str, path: &str) -> Value {
+    at(&format!("/Resources/{resource}/Properties/{path}"))
+}
+
+fn number(resource: &str, path: &str) -> i64 {
+    property(resource, path).as_i64().unwrap_or_else(|| panic!("{resource} has no number {path}"))
+}
+
+fn event(function: &str, event: &str, path: &str) -> Value {
+    property(function, &format!("Events/{event}/Properties/{path}"))
+}
+
+fn resources_of(kind: &str) -> Vec<String> {
+    let resources = at("/Resources");
+    let found = resources.as_object().unwrap().iter().filter(|(_, resource)| resource["Type"] == kind);
+    found.map(|(name, _)| name.clone()).collect()
+}
+
+fn sorted<const N: usize>(names: [&str; N]) -> Vec<String> {
+    let mut names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+// ---- functions ----
+
+#[test]
+fn there_are_exactly_three_functions() {
+    assert_eq!(resources_of("AWS::Serverless::Function"), sorted(FUNCTIONS.map(|(function, ..)| function)));
+}
+
+#[test]
+fn functions_are_built_by_cargo_lambda_for_the_chosen_processor() {
+    assert_eq!(at("/Globals/Function/Runtime"), "provided.al2023");
+    assert_eq!(at("/Globals/Function/Architectures"), json!([{"Ref": "Architecture"}]));
+    for (function, binary) in [("TriggerFunction", "trigger"), ("PollFunction", "poll"), ("RetryFunction", "retry")] {
+        let metadata = at(&format!("/Resources/{function}/Metadata"));
+        assert_eq!(metadata, json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": binary}}));
+        let package = format!("functions/{binary}");
+        assert_eq!(property(function, "CodeUri"), package);
+        assert!(template::workspace().join(package).join("src/main.rs").is_file());
+    }
+}
+
+#[test]
+fn a_function_ends_within_lambdas_limit() {
+    for (function, ..) in FUNCTIONS {
+        assert!((1..=900).contains(&number(function, "Timeout")), "{function}");
+    }
+}
+
+#[test]
+fn one_message_at_a_time() {
+    for (function, _, name) in FUNCTIONS {
+        assert_eq!(event(function, name, "BatchSize"), 1, "{function}");
+    }
+}
+
+#[test]
+fn each_function_is_fed_by_its_own_queue() {
+    for (function, queue, name) in FUNCTIONS {
+        let events = property(function, "Events");
+        assert_eq!(events.as_object().map(|events| events.len()), Some(1), "{function}");
+        assert_eq!(event(function, name, "Queue"), json!({"Fn::GetAtt": [queue, "Arn"]}));
+        assert_eq!(events[name]["Type"], "SQS");
+    }
+}
+
+#[test]
+fn a_message_that_waits_is_reported_as_a_batch_item_failure() {
+    for (function, _, name) in FUNCTIONS {
+        assert_eq!(event(function, name, "FunctionResponseTypes"), json!(["ReportBatchItemFailures"]), "{function}");
+    }
+}
+
+#[test]
+fn concurrency_is_bounded_at_the_queue() {
+    for (function, _, name) in FUNCTIONS {
+        let bound = event(function, name, "ScalingConfig/MaximumConcurrency");
+        assert_eq!(bound, json!({"Ref": "MaxConcurrency"}), "{function}");
+        assert!(property(function, "ReservedConcurrentExecutions").is_null(), "{function}");
+    }
+    assert_eq!(at("/Parameters/MaxConcurrency/MinValue"), 2);
+}
+
+#[test]
+fn lambdas_loop_guard_is_off_for_the_legitimate_loop_only() {
+    assert!(at("/Globals/Function/RecursiveLoop").is_null());
+    assert!(property("TriggerFunction", "RecursiveLoop").is_null());
+    assert_eq!(property("PollFunction", "RecursiveLoop"), "Allow");
+    assert_eq!(property("RetryFunction", "RecursiveLoop"), "Allow");
+}
+
+#[test]
+fn logs_are_json_and_do_not_stay_for_ever() {
+    for (function, logs) in
+        [("TriggerFunction", "TriggerLogs"), ("PollFunction", "PollLogs"), ("RetryFunction", "RetryLogs")]
+    {
+        assert_eq!(property(function, "LoggingConfig/LogFormat"), "JSON");
+        assert_eq!(property(function, "LoggingConfig/LogGroup"), json!({"Ref": logs}));
+        assert_eq!(property(logs, "RetentionInDays"), json!({"Ref": "LogRetentionDays"}));
+    }
+}
+
+// ---- settings ----
+
+#[test]
+fn every_variable_of_the_functions_is_set_and_no_other() {
+    let variables = at("/Globals/Function/Environment/Variables");
+    let names: Vec<_> = variables.as_object().unwrap().keys().cloned().collect();
+    let expected = sorted([
+        "DATASET_BUCKET",
+        "POLL_QUEUE_URL",
+        "RETRY_QUEUE_URL",
+        "BRIGHT_DATA_API_TOKEN_SECRET",
+        "BRIGHT_DATA_API_URL",
+        "BRIGHT_DATA_COLLECTOR_ID",
+        "BATCH_INPUTS_MAX",
+        "BATCH_BYTES_MAX",
+        "ATTEMPTS_MAX",
+        "COLLECTION_DEADLINE_SECONDS",
+        "RETRY_UNATTRIBUTED",
+        "OUTPUT_FORMAT",
+        "OUTPUT_COMPRESSION",
+        "ON_IN_DOUBT",
+        "IN_DOUBT_WINDOW_SECONDS",
+        "TRIGGER_VERSION",
+        "TRIGGER_QUEUE",
+        "TRIGGER_QUEUE_NEXT",
+        "TRIGGER_DEADLINE",
+        "TRIGGER_NO_DOWNLOADS",
+        "TRIGGER_OVERRIDE_INCOMPATIBLE_SCHEMA",
+        "TRIGGER_OVERRIDE_INCOMPATIBLE_INPUT_SCHEMA",
+    ]);
+    assert_eq!(names, expected);
+    for (function, ..) in FUNCTIONS {
+        assert!(property(function, "Environment").is_null(), "{function} has variables of its own");
+    }
+}
+
+#[test]
+fn a_running_job_is_never_replaced_by_default() {
+    assert!(at("/Globals/Function/Environment/Variables/TRIGGER_CONFIRM_CANCEL").is_null());
+}
+
+#[test]
+fn defaults_are_those_of_the_code() {
+    let policy = serde_json::to_value(Policy::default()).unwrap();
+    for (parameter, field) in [
+        ("BatchInputsMax", "batch_inputs_max"),
+        ("BatchBytesMax", "batch_bytes_max"),
+        ("AttemptsMax", "attempts_max"),
+        ("CollectionDeadlineSeconds", "collection_deadline_seconds"),
+        ("RetryUnattributed", "retry_unattributed"),
+        ("OutputFormat", "output_format"),
+        ("OutputCompression", "output_compression"),
+        ("OnInDoubt", "on_in_doubt"),
+        ("InDoubtWindowSeconds", "in_doubt_window_seconds"),
+    ] {
+        let template = at(&format!("/Parameters/{parameter}/Default"));
+        let plain = |value: &Value| value.to_string().trim_matches('"').to_owned();
+        assert_eq!(plain(&template), plain(&policy[field]), "{parameter}");
+    }
+    assert_eq!(at("/Parameters/ApiUrl/Default"), "https://api.brightdata.com");
+}
+
+#[test]
+fn the_deadline_is_never_longer_than_results_are_kept() {
+    let longest = at("/Parameters/CollectionDeadlineSeconds/MaxValue");
+    assert_eq!(longest.as_u64(), Some(u64::from(limits::COLLECTION_DEADLINE_SECONDS_MAX)));
+}
+
+#[test]
+fn every_parameter_says_what_it_is_for() {
+    for (name, parameter) in at("/Parameters").as_object().unwrap() {
+        assert!(parameter["Description"].as_str().is_some_and(|text| text.len() > 20), "{name}");
+    }
+}
+
+#[test]
+fn the_token_is_never_shown() {
+    assert_eq!(at("/Parameters/ApiToken/NoEcho"), true);
+    assert!(at("/Globals/Function/Environment/Variables/BRIGHT_DATA_API_TOKEN").is_null());
+    assert!(!at("/Outputs").to_string().contains("ApiToken\""));
+}
+
+// ---- queues ----
+
+#[test]
+fn a_message_stays_hidden_six_times_as_long_as_its_function_may_run() {
+    for (function, queue, _) in FUNCTIONS {
+        let hidden = number(queue, "VisibilityTimeout");
+        assert!(hidden >= 6 * number(function, "Timeout"), "{queue}");
+        assert!(hidden <= 43_200, "{queue}: SQS allows 12 hours");
+    }
+}
+
+#[test]
+fn every_queue_has_a_dead_letter_queue_of_its_own() {
+    for ((_, queue, _), dead) in FUNCTIONS.into_iter().zip(DEAD_LETTER_QUEUES) {
+        let target = property(queue, "RedrivePolicy/deadLetterTargetArn");
+        assert_eq!(target, json!({"Fn::GetAtt": [dead, "Arn"]}));
+    }
+}
+
+#[test]
+fn a_dead_letter_queue_takes_from_its_own_queue_only() {
+    for ((_, queue, _), dead) in FUNCTIONS.into_iter().zip(DEAD_LETTER_QUEUES) {
+        let allowed = property(dead, "RedriveAllowPolicy");
+        assert_eq!(allowed["redrivePermission"], "byQueue", "{dead}");
+        // The name is written down twice, because the two queues cannot refer to each other.
+        let name = property(queue, "QueueName/Fn::Sub/0");
+        let arn = allowed["sourceQueueArns"][0]["Fn::Sub"][0].clone();
+        assert_eq!(arn.as_str().unwrap().rsplit(':').next(), name.as_str(), "{dead}");
+        assert_eq!(allowed["sourceQueueArns"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn messages_live_as_long_as_sqs_keeps_them() {
+    for queue in resources_of("AWS::SQS::Queue") {
+        assert_eq!(number(&queue, "MessageRetentionPeriod"), FOURTEEN_DAYS, "{queue}");
+    }
+}
+
+#[test]
+fn a_message_may_come_back_as_often_as_waiting_needs() {
+    // 1000 is the greatest count that SQS takes.
+    assert_eq!(number("PollQueue", "RedrivePolicy/maxReceiveCount"), 1000);
+    assert_eq!(number("RetryQueue", "RedrivePolicy/maxReceiveCount"), 1000);
+    assert!((10..=100).contains(&number("InputQueue", "RedrivePolicy/maxReceiveCount")));
+}
+
+#[test]
+fn queues_take_the_largest_message_and_encrypt_it() {
+    let queues = resources_of("AWS::SQS::Queue");
+    assert_eq!(queues.len(), 6);
+    for queue in queues {
+        assert_eq!(number(&queue, "MaximumMessageSize"), 1_048_576, "{queue}");
+        assert_eq!(property(&queue, "SqsManagedSseEnabled"), true, "{queue}");
+    }
+}
+
+// ---- buckets ----
+
+#[test]
+fn there_are_exactly_two_buckets() {
+    assert_eq!(resources_of("AWS::S3::Bucket"), sorted(BUCKETS));
+}
+
+#[test]
+fn only_the_input_bucket_starts_runs() {
+    let configured = property("InputBucket", "NotificationConfiguration/QueueConfigurations");
+    assert_eq!(configured, json!([{"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["InputQueue", "Arn"]}}]));
+    assert!(property("DatasetBucket", "NotificationConfiguration").is_null());
+}
+
+#[test]
+fn buckets_are_private_encrypted_and_outlive_the_stack() {
+    for bucket in BUCKETS {
+        let block = property(bucket, "PublicAccessBlockConfiguration");
+        for setting in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
+            assert_eq!(block[setting], true, "{bucket} {setting}");
+        }
+        let encryption =
+            "BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm";
+        assert_eq!(property(bucket, encryption), "AES256");
+        assert_eq!(at(&format!("/Resources/{bucket}/DeletionPolicy")), "RetainExceptOnCreate");
+        assert_eq!(at(&format!("/Resources/{bucket}/UpdateReplacePolicy")), "Retain");
+    }
+}
+
+#[test]
+fn buckets_are_reached_by_tls_only() {
+    for bucket in BUCKETS {
+        let policy = format!("{bucket}Policy");
+        assert_eq!(property(&policy, "Bucket"), json!({"Ref": bucket}));
+        let statement = property(&policy, "PolicyDocument/Statement/0");
+        assert_eq!(statement["Effect"], "Deny");
+        assert_eq!((&statement["Principal"], &statement["Action"]), (&json!("*"), &json!("s3:*")));
+        assert_eq!(statement["Condition"], json!({"Bool": {"aws:SecureTransport": false}}));
+    }
+}
+
+#[test]
+fn uploads_that_nobody_completes_are_swept_away() {
+    for bucket in BUCKETS {
+        let rules = property(bucket, "LifecycleConfiguration/Rules");
+        let days = |rule: &Value| rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"].as_i64();
+        assert_eq!(rules.as_array().unwrap().iter().find_map(days), Some(2), "{bucket}");
+    }
+}
+
+#[test]
+fn of_the_dataset_bucket_only_the_ledger_expires() {
+    let rules = property("DatasetBucket", "LifecycleConfiguration/Rules");
+    let expiring = rules.as_array().unwrap().iter().filter(|rule| rule.to_string().contains("Expiration"));
+    let expiring: Vec<_> = expiring.collect();
+    assert_eq!(expiring.len(), 1);
+    assert_eq!(expiring[0]["Prefix"], "ledger/");
+    assert_eq!(expiring[0]["ExpirationInDays"], json!({"Ref": "LedgerRetentionDays"}));
+}
+
+#[test]
+fn the_ledger_outlives_every_event_that_is_still_acted_on() {
+    let shortest = at("/Parameters/LedgerRetentionDays/MinValue").as_i64().unwrap();
+    assert!(shortest >= 60);
+    assert!(shortest * 86_400 > limits::EVENT_AGE_MAX_SECONDS);
+}
+
+#[test]
+fn replaced_input_outlives_every_event_that_is_still_acted_on() {
+    assert_eq!(property("InputBucket", "VersioningConfiguration/Status"), "Enabled");
+    let rules = property("InputBucket", "LifecycleConfiguration/Rules");
+    let days = |rule: &Value| rule["NoncurrentVersionExpiration"]["NoncurrentDays"].as_i64();
+    let days = rules.as_array().unwrap().iter().find_map(days).unwrap();
+    assert!(days * 86_400 > limits::EVENT_AGE_MAX_SECONDS);
+}
+
+#[test]
+fn names_that_people_need_are_outputs() {
+    let outputs = at("/Outputs");
+    for (function, queue, _) in FUNCTIONS {
+        assert_eq!(outputs[function]["Value"], json!({"Ref": function}));
+        assert_eq!(outputs[format!("{queue}Url")]["Value"], json!({"Ref": queue}));
+    }
+    for dead in DEAD_LETTER_QUEUES {
+        assert_eq!(outputs[format!("{dead}Url")]["Value"], json!({"Ref": dead}));
+    }
+    for bucket in BUCKETS {
+        assert_eq!(outputs[bucket]["Value"], json!({"Ref": bucket}));
+    }
+}
