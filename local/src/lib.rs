@@ -1,8 +1,10 @@
 //! The pipeline on one machine.
 
 pub mod clock;
+pub mod engine;
 pub mod folder;
 pub mod lock;
 pub mod memory;
 pub mod queue;
+pub mod report;
 pub mod simulator;

@@ -20,6 +20,15 @@ pub fn init() {
     }
 }
 
+/// Starts logging for a person at a terminal, who sees progress and results already: only warnings, unless `RUST_LOG` asks for more.
+pub fn terminal() {
+    let asked = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
+    let filter = directives(|name| if name == "RUST_LOG" { asked.clone() } else { Some("WARN".to_owned()) });
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_target(false).without_time();
+    // A subscriber that is there already was set on purpose.
+    builder.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init().ok();
+}
+
 /// The filter. Our own crates speak at the level asked for; HTTP and AWS ones print headers at `debug`, so they only warn unless
 /// `RUST_LOG` asks for them by name.
 fn directives(lookup: impl Fn(&str) -> Option<String>) -> String {

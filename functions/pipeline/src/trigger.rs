@@ -1,5 +1,7 @@
 //! The `trigger` function: reads a dropped file, records its batches and starts their collections.
 
+use std::collections::BTreeMap;
+
 use crate::Pipeline;
 use crate::batch::Cutter;
 use crate::inputs::{FileFormat, FileProblem, ReadLimits, RowReader};
@@ -42,7 +44,7 @@ impl Pipeline {
         };
         let run = match known {
             Some(run) => run,
-            None => match self.begin(object, &open).await? {
+            None => match self.begin(object, &open.object, &open.metadata).await? {
                 Ok(run) => run,
                 Err(report) => {
                     manifest::reject(self, object, report).await?;
@@ -54,20 +56,25 @@ impl Pipeline {
     }
 
     /// The run's first record; a report when nothing of the file can be triggered.
-    async fn begin(&self, object: &InputObject, open: &OpenInput) -> Result<Result<RunRecord, FileReport>, PortError> {
+    async fn begin(
+        &self,
+        object: &InputObject,
+        opened: &InputObject,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Result<RunRecord, FileReport>, PortError> {
         let format = match FileFormat::from_key(&object.key) {
             Ok(format) => format,
             Err(problem) => return Ok(Err(report(&problem))),
         };
-        let settings = match settings::settle(&self.policy, &object.key, &open.metadata) {
+        let settings = match settings::settle(&self.policy, &object.key, metadata) {
             Ok(settings) => settings,
             Err(problem) => return Ok(Err(setting_report(&problem))),
         };
         let record = RunRecord {
             v: VERSION,
             run: object.run(),
-            object: InputObject { bytes: open.object.bytes.or(object.bytes), ..object.clone() },
-            metadata: open.metadata.clone(),
+            object: InputObject { bytes: opened.bytes.or(object.bytes), ..object.clone() },
+            metadata: metadata.clone(),
             path: keys::input_path(&object.key),
             format,
             settings,

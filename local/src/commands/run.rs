@@ -5,14 +5,18 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use adapters::config::Config;
-use adapters::dca;
+use adapters::aws::Aws;
+use adapters::clock::WallClock;
+use adapters::config::{Config, Role, TokenFrom};
+use adapters::dca::{Client, FixedToken, HttpTransport, RereadToken, Times, Token};
+use adapters::secrets::TokenSecret;
 use dropcollect::engine::{Engine, EngineError, Stopped};
 use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::report;
 use dropcollect::simulator::{Scenario, Service, serve};
 use pipeline::keys;
 use pipeline::manifest::RunState;
+use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
@@ -34,8 +38,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         false => None,
     };
     let config = config(args, address.as_deref())?;
-    let api = dca::client(&config).map_err(|error| Failure::ours(error.to_string()))?;
-    let engine = Engine::open(&lock, Arc::new(api), config.policy.clone()).await.map_err(ours)?;
+    let engine = Engine::open(&lock, api(&config).await?, config.policy.clone()).await.map_err(ours)?;
     let objects = objects(args, &engine, &named).await?;
     let progress = Progress {
         engine: &engine,
@@ -99,18 +102,38 @@ fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
             ("BRIGHT_DATA_API_TOKEN", Some(_)) => Some("simulated".to_owned()),
             ("BRIGHT_DATA_API_TOKEN_SECRET", Some(_)) => None,
             ("BRIGHT_DATA_COLLECTOR_ID", Some(_)) => set.or(Some(SIMULATED_COLLECTOR.to_owned())),
-            // The simulator lists a job at once, so nobody has to wait for it.
-            ("IN_DOUBT_WINDOW_SECONDS", Some(_)) => set.or(Some("5".to_owned())),
             _ => set,
         }
     };
-    let mut config = Config::local(lookup).map_err(|problem| {
-        Failure::usage(format!("{problem}\nTo try it without an account: dropcollect run FILE --simulate"))
-    })?;
+    let mut config = Config::from(Role::Local, lookup).map_err(|problem| Failure::usage(problem.to_string()))?;
+    if simulator.is_some() && std::env::var_os("IN_DOUBT_WINDOW_SECONDS").is_none() {
+        // The simulator lists a job at once, so nobody has to wait for it.
+        config.policy.in_doubt_window_seconds = 5;
+    }
     if let Some(collector) = &args.collector {
         config.policy.default_collector = Some(collector.clone());
     }
     Ok(config)
+}
+
+/// The client of the API, with the token wherever it is.
+async fn api(config: &Config) -> Result<Arc<dyn Api>, Failure> {
+    let clock = Arc::new(WallClock);
+    let transport = HttpTransport::new(&config.api_url, Times::default(), clock.clone());
+    let transport = transport.map_err(|error| Failure::usage(format!("BRIGHT_DATA_API_URL: {error}")))?;
+    let token: Arc<dyn Token> = match &config.token {
+        Some(TokenFrom::Given(token)) => Arc::new(FixedToken(token.clone())),
+        Some(TokenFrom::Secret(id)) => {
+            let secret = TokenSecret::new(Aws::from_env(config).await.secrets(), id);
+            let token = RereadToken::read(secret, clock.clone()).await;
+            Arc::new(token.map_err(|error| Failure::usage(format!("BRIGHT_DATA_API_TOKEN_SECRET: {error}: {}", error.source)))?)
+        }
+        None => {
+            let hint = "set BRIGHT_DATA_API_TOKEN to an API key, or add --simulate to try it without an account";
+            return Err(Failure::usage(format!("there is no API token: {hint}")));
+        }
+    };
+    Ok(Arc::new(Client::new(transport, token, clock)))
 }
 
 async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> Result<Vec<InputObject>, Failure> {

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use adapters::aws::Aws;
+use adapters::config::{Config, Role};
+use adapters::s3::S3Store;
 use dropcollect::folder::FolderStore;
 use dropcollect::report;
 use pipeline::ledger::list_all;
@@ -13,8 +16,9 @@ use super::{Failure, StatusArgs, exit};
 pub(super) async fn status(args: &StatusArgs) -> Result<u8, Failure> {
     let store: Box<dyn Store> = match args.place.strip_prefix("s3://") {
         Some(bucket) => {
-            let aws = adapters::aws::load().await;
-            Box::new(adapters::s3::S3Store::new(&aws, bucket.trim_end_matches('/')))
+            let config = Config::from_env(Role::Local).map_err(|problem| Failure::usage(problem.to_string()))?;
+            let aws = Aws::from_env(&config).await;
+            Box::new(S3Store::new(aws.s3(), bucket.trim_end_matches('/')))
         }
         None => {
             let root = Path::new(&args.place);
