@@ -1,5 +1,7 @@
-//! Tests of the whole.
+//! Tests of the whole: the conformance suites of the ports, the simulated world, and the template in a local AWS.
 
 pub mod built;
 pub mod cloud;
+pub mod conformance;
 pub mod template;
+pub mod world;

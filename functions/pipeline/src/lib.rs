@@ -1,6 +1,69 @@
 //! The pipeline decides; it never looks at the world by itself (`clippy.toml` forbids clocks, the environment, files and sockets).
+//!
+//! The rooms, in the order in which a file passes through them:
+//!
+//! | room | what happens |
+//! |---|---|
+//! | [`settings`] | which collector, which options |
+//! | [`inputs`], [`canonical`] | bytes of a file → rows → inputs |
+//! | [`batch`] | inputs → batches |
+//! | `trigger` | the function: records batches and starts them |
+//! | [`attempt`], `work`, `send`, `reconcile` | one attempt of a batch, its paid sends, and the ones in doubt |
+//! | `poll`, `look`, [`schedule`] | the function: looks until a collection is ready |
+//! | [`json_cut`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
+//! | [`decisions`], `finish`, `retry` | what is triggered again; the end of attempts, batches and runs |
+//! | [`manifest`], [`status`] | what became of every input |
+//!
+//! Below them: [`words`] (nouns), [`ports`] (what is asked of the world), [`policy`] (settings and limits), [`keys`] (where everything
+//! lies), [`ledger`] (write-once records), [`messages`] (queue messages), [`gate`] (shared pauses).
 
+pub mod attempt;
+pub mod batch;
+pub mod canonical;
+pub mod dataset;
+pub mod decisions;
+pub mod delivery;
+mod finish;
+pub mod gate;
+pub mod inputs;
+pub mod json_cut;
+pub mod keys;
+pub mod ledger;
+mod look;
+pub mod manifest;
+pub mod matching;
 pub mod messages;
 pub mod policy;
+mod poll;
 pub mod ports;
+mod reconcile;
+mod retry;
+pub mod schedule;
+mod send;
+pub mod settings;
+pub mod status;
+mod trigger;
+pub mod upload;
 pub mod words;
+mod work;
+
+use std::sync::Arc;
+
+pub use trigger::longest_turn;
+
+/// The pipeline over its ports. One per process; handlers share it.
+pub struct Pipeline {
+    /// The dataset bucket.
+    pub store: Arc<dyn ports::Store>,
+    /// The poll and the retry queue.
+    pub queues: Arc<dyn ports::Queues>,
+    /// The Scraper Studio API.
+    pub api: Arc<dyn ports::Api>,
+    /// The wall clock.
+    pub clock: Arc<dyn ports::Clock>,
+    /// Settings of runs that begin now.
+    pub policy: policy::Policy,
+    /// Set where one process at a time works on a store (a folder under a lock): since when it does. Whoever left an intent before that
+    /// is dead, so nothing has to wait for it. `None` in Lambda.
+    pub alone_since: Option<jiff::Timestamp>,
+}

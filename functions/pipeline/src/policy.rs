@@ -90,7 +90,9 @@ pub mod limits {
     /// Total time-out of one trigger request; the official starters use 60 s.
     pub const TRIGGER_TIMEOUT_SECONDS: u32 = 60;
     /// Clocks of the API and of AWS may differ by this much when a job's `queued` time is compared with ours.
-    pub const CLOCK_SKEW_SECONDS: i64 = 120;
+    pub const CLOCK_SKEW_SECONDS: i64 = 15;
+    /// Longest time that a function may run (AWS Lambda quota).
+    pub const TURN_SECONDS_MAX: i64 = 900;
     /// A 404 for a dataset means "not visible yet" this long after the trigger (API: seen for some seconds, 20 s in a vendor script).
     pub const NOT_VISIBLE_YET_SECONDS: i64 = 60;
     /// Batch results are deleted after 16 days (API page `specifications`); the deadline keeps well below.

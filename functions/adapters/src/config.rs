@@ -1,0 +1,259 @@
+//! Everything that is configured, from the environment, read once at start. A problem is told with the variable's name, and all
+//! of them are told at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use pipeline::policy::limits::COLLECTION_DEADLINE_SECONDS_MAX;
+use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
+use secrecy::SecretString;
+
+/// Which binary is started: they need different things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The function that cuts a file and triggers its batches.
+    Trigger,
+    /// The function that polls and delivers.
+    Poll,
+    /// The function that triggers what failed.
+    Retry,
+    /// The command on one machine: no bucket and no queue of AWS.
+    Local,
+}
+
+/// Where the API token is.
+#[derive(Debug, Clone)]
+pub enum TokenFrom {
+    /// `BRIGHT_DATA_API_TOKEN`.
+    Given(SecretString),
+    /// `BRIGHT_DATA_API_TOKEN_SECRET`: id or ARN of a secret in Secrets Manager.
+    Secret(String),
+}
+
+/// The API's public address.
+pub const API_URL: &str = "https://api.brightdata.com";
+
+/// The typed configuration of one binary. Its `Debug` does not show the token.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `DATASET_BUCKET`; empty for [`Role::Local`] when it is not set.
+    pub dataset_bucket: String,
+    /// `POLL_QUEUE_URL`; as above.
+    pub poll_queue_url: String,
+    /// `RETRY_QUEUE_URL`; empty also for [`Role::Trigger`], which never sends there.
+    pub retry_queue_url: String,
+    /// Where the token is; `None` only for [`Role::Local`], which may run against the simulator.
+    pub token: Option<TokenFrom>,
+    /// `BRIGHT_DATA_API_URL`.
+    pub api_url: String,
+    /// `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`: S3 is not Amazon's, and is addressed by path.
+    pub s3_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SQS`, else `AWS_ENDPOINT_URL`.
+    pub sqs_endpoint: Option<String>,
+    /// What steers the pipeline's decisions.
+    pub policy: Policy,
+}
+
+/// Everything that is wrong with the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the process's environment.
+    pub fn from_env(role: Role) -> Result<Self, ConfigError> {
+        Self::from(role, |name| std::env::var(name).ok())
+    }
+
+    /// Reads variables; one that is empty counts as not set.
+    pub fn from(role: Role, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut read = Reader { lookup: &lookup, problems: Vec::new() };
+        let cloud = role != Role::Local;
+        let endpoint = read.url("AWS_ENDPOINT_URL");
+        let config = Self {
+            dataset_bucket: read.text("DATASET_BUCKET", cloud),
+            poll_queue_url: read.queue("POLL_QUEUE_URL", cloud),
+            retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud && role != Role::Trigger),
+            token: read.token(cloud),
+            api_url: read.url("BRIGHT_DATA_API_URL").unwrap_or_else(|| API_URL.to_owned()),
+            s3_endpoint: read.url("AWS_ENDPOINT_URL_S3").or_else(|| endpoint.clone()),
+            sqs_endpoint: read.url("AWS_ENDPOINT_URL_SQS").or(endpoint),
+            policy: read.policy(),
+        };
+        if read.problems.is_empty() { Ok(config) } else { Err(ConfigError(read.problems)) }
+    }
+}
+
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Hands over what is set, if `read` accepts it; otherwise says what `accepted` is.
+    fn value<T>(&mut self, name: &str, accepted: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.get(name)?;
+        let value = read(&text);
+        if value.is_none() {
+            self.problems.push(format!("{name} is {text:?}, but must be {accepted}"));
+        }
+        value
+    }
+
+    fn required(&mut self, name: &str, required: bool) {
+        if required && self.get(name).is_none() {
+            self.problems.push(format!("{name} is not set"));
+        }
+    }
+
+    fn text(&mut self, name: &str, required: bool) -> String {
+        self.required(name, required);
+        self.get(name).unwrap_or_default()
+    }
+
+    fn queue(&mut self, name: &str, required: bool) -> String {
+        self.required(name, required);
+        self.url(name).unwrap_or_default()
+    }
+
+    fn url(&mut self, name: &str) -> Option<String> {
+        self.value(name, "an address with http:// or https://, without user and query", |text| {
+            let url = reqwest::Url::parse(text).ok()?;
+            let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+            let fine = plain && url.password().is_none() && url.has_host() && matches!(url.scheme(), "http" | "https");
+            fine.then(|| text.to_owned())
+        })
+    }
+
+    fn number<N>(&mut self, name: &str, least: N, most: N, default: N) -> N
+    where
+        N: FromStr + PartialOrd + fmt::Display + Copy,
+    {
+        let accepted = format!("a whole number from {least} to {most}");
+        let read = |text: &str| text.parse().ok().filter(|number| (least..=most).contains(number));
+        self.value(name, &accepted, read).unwrap_or(default)
+    }
+
+    fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)], default: T) -> T {
+        let accepted = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        let read = |text: &str| words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        self.value(name, &accepted, read).unwrap_or(default)
+    }
+
+    /// The value of `BRIGHT_DATA_API_TOKEN` is never told, whatever is wrong with it.
+    fn token(&mut self, required: bool) -> Option<TokenFrom> {
+        const GIVEN: &str = "BRIGHT_DATA_API_TOKEN";
+        const SECRET: &str = "BRIGHT_DATA_API_TOKEN_SECRET";
+        match (self.get(GIVEN), self.get(SECRET)) {
+            (Some(_), Some(_)) => self.problems.push(format!("{GIVEN} and {SECRET} are both set: give one of them")),
+            (Some(token), None) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                return Some(TokenFrom::Given(token.into()));
+            }
+            (Some(_), None) => self.problems.push(format!("{GIVEN} has spaces or other characters that no token has")),
+            (None, Some(secret)) => return Some(TokenFrom::Secret(secret)),
+            (None, None) if required => self.problems.push(format!("neither {GIVEN} nor {SECRET} is set")),
+            (None, None) => {}
+        }
+        None
+    }
+
+    fn policy(&mut self) -> Policy {
+        let default = Policy::default();
+        let on_in_doubt =
+            [("reconcile", OnInDoubt::Reconcile), ("hold", OnInDoubt::Hold), ("retrigger", OnInDoubt::Retrigger)];
+        Policy {
+            default_collector: self.value("BRIGHT_DATA_COLLECTOR_ID", "a collector id like c_abc123", collector),
+            batch_inputs_max: self.number("BATCH_INPUTS_MAX", 1, 1_000_000, default.batch_inputs_max),
+            batch_bytes_max: self.number("BATCH_BYTES_MAX", 1_000, 100_000_000, default.batch_bytes_max),
+            attempts_max: self.number("ATTEMPTS_MAX", 1, 100, default.attempts_max),
+            collection_deadline_seconds: self.number(
+                "COLLECTION_DEADLINE_SECONDS",
+                60,
+                COLLECTION_DEADLINE_SECONDS_MAX,
+                default.collection_deadline_seconds,
+            ),
+            retry_unattributed: self.word(
+                "RETRY_UNATTRIBUTED",
+                &[("true", true), ("false", false)],
+                default.retry_unattributed,
+            ),
+            output_format: self.word(
+                "OUTPUT_FORMAT",
+                &[("ndjson", OutputFormat::Ndjson), ("json", OutputFormat::Json)],
+                default.output_format,
+            ),
+            output_compression: self.word(
+                "OUTPUT_COMPRESSION",
+                &[("none", OutputCompression::None), ("gzip", OutputCompression::Gzip)],
+                default.output_compression,
+            ),
+            on_in_doubt: self.word("ON_IN_DOUBT", &on_in_doubt, default.on_in_doubt),
+            in_doubt_window_seconds: self.number(
+                "IN_DOUBT_WINDOW_SECONDS",
+                60,
+                86_400,
+                default.in_doubt_window_seconds,
+            ),
+            trigger_defaults: self.trigger_defaults(),
+        }
+    }
+
+    /// `TRIGGER_QUEUE_NEXT` and so on, under the names that they have in an object's user metadata. `confirm-cancel` is none of
+    /// them: it replaces a running job, so only a file can ask for it.
+    fn trigger_defaults(&mut self) -> BTreeMap<String, String> {
+        let mut defaults = BTreeMap::new();
+        for (option, accepted, fits) in TRIGGER_OPTIONS {
+            let name = format!("TRIGGER_{}", option.to_ascii_uppercase().replace('-', "_"));
+            if let Some(value) = self.value(&name, accepted, |text| fits(text).then(|| text.to_owned())) {
+                defaults.insert((*option).to_owned(), value);
+            }
+        }
+        defaults
+    }
+}
+
+type TriggerOption = (&'static str, &'static str, fn(&str) -> bool);
+
+const TRIGGER_OPTIONS: &[TriggerOption] = &[
+    ("version", "plain text of at most 100 characters", plain),
+    ("queue", "plain text of at most 100 characters", plain),
+    ("queue-next", "0 or 1", switch),
+    ("deadline", "a time like 1h, 30m or 45s", deadline),
+    ("no-downloads", "0 or 1", switch),
+    ("override-incompatible-schema", "0 or 1", switch),
+    ("override-incompatible-input-schema", "0 or 1", switch),
+];
+
+fn plain(text: &str) -> bool {
+    text.len() <= 100 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
+fn switch(text: &str) -> bool {
+    matches!(text, "0" | "1")
+}
+
+fn deadline(text: &str) -> bool {
+    let number = text.trim_end_matches(['h', 'm', 's']);
+    number.len() + 1 == text.len() && number.parse::<u32>().is_ok_and(|number| number > 0)
+}
+
+fn collector(text: &str) -> Option<String> {
+    let id = text.strip_prefix("c_")?;
+    let fine = id.len() >= 6 && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    fine.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use super::*;
+
+fn read(role: Role, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    Config::from(role, |name| variables.get(name).map(|value| (*value).to_owned()))
+}
+
+const LEAST: [(&str, &str); 4] = [
+    ("DATASET_BUCKET", "datasets"),
+    ("POLL_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/000000000000/poll"),
+    ("RETRY_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/000000000000/retry"),
+    ("BRIGHT_DATA_API_TOKEN", "secret-token"),
+];
+
+fn with(more: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
+    read(Role::Poll, &[&LEAST, more].concat())
+}
+
+#[test]
+fn the_least_gives_the_defaults() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.policy, Policy::default());
+    assert_eq!(config.api_url, API_URL);
+    assert_eq!((config.s3_endpoint, config.sqs_endpoint), (None, None));
+    // As a template passes on parameters that were left empty.
+    assert_eq!(with(&[("BATCH_INPUTS_MAX", ""), ("TRIGGER_QUEUE", " ")]).unwrap().policy, Policy::default());
+}
+
+#[test]
+fn everything_can_be_set() {
+    let config = with(&[
+        ("BRIGHT_DATA_API_URL", "http://127.0.0.1:8080"),
+        ("BRIGHT_DATA_COLLECTOR_ID", "c_mp3tuab31lswoxvpws"),
+        ("BATCH_INPUTS_MAX", "10"),
+        ("BATCH_BYTES_MAX", "2000"),
+        ("ATTEMPTS_MAX", "1"),
+        ("COLLECTION_DEADLINE_SECONDS", "1036800"),
+        ("RETRY_UNATTRIBUTED", "false"),
+        ("OUTPUT_FORMAT", "json"),
+        ("OUTPUT_COMPRESSION", "gzip"),
+        ("ON_IN_DOUBT", "hold"),
+        ("IN_DOUBT_WINDOW_SECONDS", "900"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+        ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:4567"),
+        ("TRIGGER_VERSION", "dev"),
+        ("TRIGGER_QUEUE", "my queue"),
+        ("TRIGGER_QUEUE_NEXT", "0"),
+        ("TRIGGER_DEADLINE", "30m"),
+        ("TRIGGER_NO_DOWNLOADS", "1"),
+        ("TRIGGER_OVERRIDE_INCOMPATIBLE_SCHEMA", "1"),
+        ("TRIGGER_OVERRIDE_INCOMPATIBLE_INPUT_SCHEMA", "1"),
+    ])
+    .unwrap();
+    let defaults = [
+        ("deadline", "30m"),
+        ("no-downloads", "1"),
+        ("override-incompatible-input-schema", "1"),
+        ("override-incompatible-schema", "1"),
+        ("queue", "my queue"),
+        ("queue-next", "0"),
+        ("version", "dev"),
+    ];
+    let expected = Policy {
+        default_collector: Some("c_mp3tuab31lswoxvpws".into()),
+        batch_inputs_max: 10,
+        batch_bytes_max: 2_000,
+        attempts_max: 1,
+        collection_deadline_seconds: 1_036_800,
+        retry_unattributed: false,
+        output_format: OutputFormat::Json,
+        output_compression: OutputCompression::Gzip,
+        on_in_doubt: OnInDoubt::Hold,
+        in_doubt_window_seconds: 900,
+        trigger_defaults: defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    assert_eq!(config.policy, expected);
+    assert_eq!(config.api_url, "http://127.0.0.1:8080");
+    assert_eq!(config.s3_endpoint.as_deref(), Some("http://127.0.0.1:4566"));
+    assert_eq!(config.sqs_endpoint.as_deref(), Some("http://127.0.0.1:4567"));
+}
+
+#[test]
+fn all_problems_are_told_with_their_variables() {
+    let ConfigError(problems) = read(
+        Role::Poll,
+        &[
+            ("POLL_QUEUE_URL", "poll"),
+            ("BATCH_INPUTS_MAX", "0"),
+            ("BATCH_BYTES_MAX", "5 MB"),
+            ("ATTEMPTS_MAX", "-1"),
+            ("COLLECTION_DEADLINE_SECONDS", "1036801"),
+            ("RETRY_UNATTRIBUTED", "yes"),
+            ("OUTPUT_FORMAT", "csv"),
+            ("OUTPUT_COMPRESSION", "zstd"),
+            ("ON_IN_DOUBT", "ask"),
+            ("BRIGHT_DATA_COLLECTOR_ID", "abc"),
+            ("BRIGHT_DATA_API_URL", "https://user:pass@api.example"),
+            ("AWS_ENDPOINT_URL_S3", "localhost:4566"),
+            ("TRIGGER_DEADLINE", "1 day"),
+            ("TRIGGER_QUEUE_NEXT", "true"),
+        ],
+    )
+    .unwrap_err();
+    let golden = [
+        "DATASET_BUCKET is not set",
+        r#"POLL_QUEUE_URL is "poll", but must be an address with http:// or https://, without user and query"#,
+        "RETRY_QUEUE_URL is not set",
+        "neither BRIGHT_DATA_API_TOKEN nor BRIGHT_DATA_API_TOKEN_SECRET is set",
+        r#"BRIGHT_DATA_API_URL is "https://user:pass@api.example", but must be an address with http:// or https://, without user and query"#,
+        r#"AWS_ENDPOINT_URL_S3 is "localhost:4566", but must be an address with http:// or https://, without user and query"#,
+        r#"BRIGHT_DATA_COLLECTOR_ID is "abc", but must be a collector id like c_abc123"#,
+        r#"BATCH_INPUTS_MAX is "0", but must be a whole number from 1 to 1000000"#,
+        r#"BATCH_BYTES_MAX is "5 MB", but must be a whole number from 1000 to 100000000"#,
+        r#"ATTEMPTS_MAX is "-1", but must be a whole number from 1 to 100"#,
+        r#"COLLECTION_DEADLINE_SECONDS is "1036801", but must be a whole number from 60 to 1036800"#,
+        r#"RETRY_UNATTRIBUTED is "yes", but must be true or false"#,
+        r#"OUTPUT_FORMAT is "csv", but must be ndjson or json"#,
+        r#"OUTPUT_COMPRESSION is "zstd", but must be none or gzip"#,
+        r#"ON_IN_DOUBT is "ask", but must be reconcile or hold or retrigger"#,
+        r#"TRIGGER_QUEUE_NEXT is "true", but must be 0 or 1"#,
+        r#"TRIGGER_DEADLINE is "1 day", but must be a time like 1h, 30m or 45s"#,
+    ];
+    assert_eq!(problems, golden);
+}
+
+#[test]
+fn roles_need_different_things() {
+    let without = |name: &str| LEAST.into_iter().filter(|(known, _)| *known != name).collect::<Vec<_>>();
+    assert!(read(Role::Trigger, &without("RETRY_QUEUE_URL")).is_ok());
+    assert!(read(Role::Retry, &without("RETRY_QUEUE_URL")).is_err());
+    assert!(read(Role::Trigger, &without("POLL_QUEUE_URL")).is_err());
+    assert!(read(Role::Local, &[]).unwrap().token.is_none());
+}
+
+#[test]
+fn the_token_is_never_told() {
+    let config = with(&[]).unwrap();
+    assert!(!format!("{config:?}").contains("secret-token"));
+    let both = with(&[("BRIGHT_DATA_API_TOKEN_SECRET", "name")]).unwrap_err().to_string();
+    assert!(both.contains("both set") && !both.contains("secret-token"), "{both}");
+    let spaces = [&LEAST[..3], &[("BRIGHT_DATA_API_TOKEN", "secret token")]].concat();
+    let spaces = read(Role::Poll, &spaces).unwrap_err().to_string();
+    assert!(spaces.contains("BRIGHT_DATA_API_TOKEN") && !spaces.contains("secret token"), "{spaces}");
+    let secret = [&LEAST[..3], &[("BRIGHT_DATA_API_TOKEN_SECRET", "name")]].concat();
+    assert!(matches!(read(Role::Poll, &secret).unwrap().token, Some(TokenFrom::Secret(name)) if name == "name"));
+}

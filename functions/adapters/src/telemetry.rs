@@ -1,0 +1,66 @@
+//! Logs: JSON lines in Lambda, readable ones on a terminal. `RUST_LOG` says what is written, else `AWS_LAMBDA_LOG_LEVEL` does, which
+//! Lambda sets from the function's application log level.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging for a function. Where there is another subscriber already, it stays.
+pub fn init() {
+    let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives(lookup)));
+    let in_lambda = lookup("AWS_LAMBDA_FUNCTION_NAME").is_some();
+    // A subscriber that is there already was set on purpose.
+    if in_lambda && !std::io::stdout().is_terminal() {
+        // Fields stand beside the message, where CloudWatch finds them without a path; the span is that of the message.
+        let json = builder.json().flatten_event(true).with_span_list(false).with_current_span(true).with_target(true);
+        json.try_init().ok();
+    } else {
+        builder.with_writer(std::io::stderr).try_init().ok();
+    }
+}
+
+/// The filter. Our own crates speak at the level asked for; HTTP and AWS ones print headers at `debug`, so they only warn unless
+/// `RUST_LOG` asks for them by name.
+fn directives(lookup: impl Fn(&str) -> Option<String>) -> String {
+    if let Some(asked) = lookup("RUST_LOG") {
+        return if asked.contains([',', '=']) { asked } else { ours(&asked) };
+    }
+    ours(&lookup("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default())
+}
+
+fn ours(level: &str) -> String {
+    let level = match level.to_ascii_lowercase().as_str() {
+        "fatal" => "error",
+        known @ ("trace" | "debug" | "warn" | "error" | "off") => known,
+        _ => "info",
+    }
+    .to_owned();
+    let crates = ["pipeline", "adapters", "trigger", "poll", "retry", "dropcollect"];
+    let rest = if matches!(level.as_str(), "error" | "off") { level.as_str() } else { "warn" };
+    let directives = crates.iter().map(|name| format!("{name}={level}"));
+    std::iter::once(rest.to_owned()).chain(directives).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> String {
+        directives(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn our_crates_speak_and_others_warn() {
+        let info = "warn,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,dropcollect=info";
+        assert_eq!(with(&[]), info);
+        assert_eq!(with(&[("AWS_LAMBDA_LOG_LEVEL", "INFO")]), info);
+        assert_eq!(with(&[("RUST_LOG", "nonsense")]), info);
+        let debug = info.replace("info", "debug");
+        assert_eq!(with(&[("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]), debug);
+        assert_eq!(with(&[("RUST_LOG", "debug"), ("AWS_LAMBDA_LOG_LEVEL", "ERROR")]), debug);
+        assert_eq!(with(&[("AWS_LAMBDA_LOG_LEVEL", "FATAL")]), info.replace("info", "error").replace("warn", "error"));
+        assert_eq!(with(&[("RUST_LOG", "warn,hyper=debug")]), "warn,hyper=debug");
+        assert!(EnvFilter::try_new(info).is_ok());
+    }
+}

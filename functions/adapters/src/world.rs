@@ -1,0 +1,78 @@
+//! Everything that a function needs, built once at start: processor time is free of charge limits only then.
+
+use std::sync::Arc;
+
+use pipeline::policy::Policy;
+use pipeline::ports::{Api, Clock, PortError, Queues, Store};
+
+use crate::aws::Aws;
+use crate::clock::WallClock;
+use crate::config::{Config, ConfigError, Role, TokenFrom};
+use crate::dca::{BadBase, Client, FixedToken, HttpTransport, RereadToken, Times, Token};
+use crate::lambda::Worker;
+use crate::s3::{S3Inputs, S3Store};
+use crate::secrets::TokenSecret;
+use crate::sqs::{SqsDeliveries, SqsQueues};
+
+/// The adapters of one function.
+pub struct World {
+    /// The dataset bucket.
+    pub store: Arc<dyn Store>,
+    /// The queues that are sent to.
+    pub queues: Arc<dyn Queues>,
+    /// The Scraper Studio API.
+    pub api: Arc<dyn Api>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What steers decisions.
+    pub policy: Policy,
+    /// The input bucket; only `trigger` may read it.
+    pub inputs: S3Inputs,
+    /// Works on the messages of the function's own queue.
+    pub worker: Worker<SqsDeliveries>,
+}
+
+/// The function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The API's address.
+    #[error(transparent)]
+    Base(#[from] BadBase),
+    /// The secret.
+    #[error(transparent)]
+    Token(#[from] PortError),
+}
+
+impl World {
+    /// Reads the environment and builds everything.
+    pub async fn from_env(role: Role) -> Result<Self, StartError> {
+        let config = Config::from_env(role)?;
+        let aws = Aws::from_env(&config).await;
+        Self::new(&config, &aws, Arc::new(WallClock)).await
+    }
+
+    /// Builds everything from these.
+    pub async fn new(config: &Config, aws: &Aws, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let transport = HttpTransport::new(&config.api_url, Times::default(), Arc::clone(&clock))?;
+        let token: Arc<dyn Token> = match &config.token {
+            Some(TokenFrom::Given(token)) => Arc::new(FixedToken(token.clone())),
+            Some(TokenFrom::Secret(id)) => {
+                let secret = TokenSecret::new(aws.secrets(), id);
+                Arc::new(RereadToken::read(secret, Arc::clone(&clock)).await?)
+            }
+            None => Arc::new(FixedToken("".into())),
+        };
+        Ok(Self {
+            store: Arc::new(S3Store::new(aws.s3(), &config.dataset_bucket)),
+            queues: Arc::new(SqsQueues::new(aws.sqs(), &config.poll_queue_url, &config.retry_queue_url)),
+            api: Arc::new(Client::new(transport, token, Arc::clone(&clock))),
+            policy: config.policy.clone(),
+            inputs: S3Inputs::new(aws.s3()),
+            worker: Worker::new(SqsDeliveries::new(aws.sqs()), Arc::clone(&clock)),
+            clock,
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! Streams a finished dataset into the bucket: cut, told apart and matched on the way. What was delivered is one fetch: the delivery
+//! record decides which, and whoever finds the record completes the upload.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{Either, select};
+
+use crate::dataset::{Ending, Reader, Row};
+use crate::decisions::codes;
+use crate::ledger::{Delivery, FailedInput, InputRow};
+use crate::matching::Matcher;
+use crate::policy::{OutputCompression, OutputFormat};
+use crate::ports::{Chunks, JobError, JobLog, ObjectInfo, PortError, Store};
+use crate::upload::Upload;
+
+/// The part of an attempt that a collection was triggered with.
+pub struct Sent<'a> {
+    /// The inputs, in the order in which they were sent.
+    pub inputs: Vec<&'a InputRow>,
+    /// Their positions in the batch record.
+    pub positions: Vec<u32>,
+    /// Number of the attempt.
+    pub attempt: u32,
+}
+
+/// What was learnt about each input, and about those rows that belong to none.
+struct Tally {
+    matcher: Matcher,
+    fates: Vec<Fate>,
+    records: u64,
+    unmatched_records: u64,
+    unmatched_errors: u64,
+    /// Rows that echo an input which is none of ours.
+    strangers: u64,
+    warnings: u64,
+}
+
+#[derive(Default)]
+struct Fate {
+    has_record: bool,
+    error: Option<(String, String)>,
+}
+
+/// What a fetch came to.
+pub enum Fetched<'a> {
+    /// All of it, uploaded and not yet visible.
+    Whole(Box<Whole<'a>>),
+    /// A status object after all.
+    Pending,
+    /// A status object that says it ended without data.
+    Ended(String),
+    /// The bytes broke off or are no dataset; it may be fetched again.
+    Unreadable(String),
+}
+
+/// A dataset that was read to its end.
+pub struct Whole<'a> {
+    tally: Tally,
+    upload: Upload<'a>,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Format.
+    pub format: OutputFormat,
+    /// Compression.
+    pub compression: OutputCompression,
+}
+
+/// Reads the body to its end while its records are uploaded to `key`. An error is the store's; trouble with the body is a value.
+pub async fn fetch<'a>(
+    store: &'a dyn Store,
+    key: String,
+    output: Output,
+    sent: &Sent<'_>,
+    content_type: &str,
+    mut body: Box<dyn Chunks>,
+) -> Result<Fetched<'a>, PortError> {
+    let info = ObjectInfo::of(match (output.format, output.compression) {
+        (_, OutputCompression::Gzip) => "application/gzip",
+        (OutputFormat::Ndjson, OutputCompression::None) => "application/x-ndjson",
+        (OutputFormat::Json, OutputCompression::None) => "application/json",
+    });
+    let mut upload = Upload::new(store, key, info, output.compression);
+    let mut tally = Tally::new(sent);
+    let mut reader = Reader::new(content_type);
+    let mut lines = Vec::new();
+    loop {
+        let chunk = match next(&mut body, &mut upload).await? {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                upload.abort().await;
+                return Ok(Fetched::Unreadable(format!("the dataset broke off: {}", describe(&error))));
+            }
+        };
+        let mut each = |row: Row<'_>| tally.row(row, output.format, &mut lines);
+        let read = match &chunk {
+            Some(chunk) => reader.push(chunk, &mut each).map(|()| None),
+            None => reader.finish(&mut each).map(Some),
+        };
+        upload.take(&lines);
+        lines.clear();
+        upload.flush().await?;
+        let problem = match read {
+            Ok(None) => continue,
+            Ok(Some(Ending::Complete)) => {
+                if tally.records > 0 && output.format == OutputFormat::Json {
+                    upload.take(b"\n]\n");
+                }
+                return Ok(Fetched::Whole(Box::new(Whole { tally, upload })));
+            }
+            Ok(Some(Ending::Pending)) => Fetched::Pending,
+            Ok(Some(Ending::Ended(word))) => Fetched::Ended(word),
+            Err(error) => Fetched::Unreadable(error.to_string()),
+        };
+        upload.abort().await;
+        return Ok(problem);
+    }
+}
+
+/// The next chunk, while parts go on leaving: reading and uploading overlap.
+async fn next(
+    body: &mut Box<dyn Chunks>,
+    upload: &mut Upload<'_>,
+) -> Result<Result<Option<bytes::Bytes>, PortError>, PortError> {
+    let mut chunk = body.next();
+    loop {
+        let progress = Box::pin(upload.progress());
+        match select(chunk, progress).await {
+            Either::Left((chunk, _)) => return Ok(chunk),
+            Either::Right((done, rest)) => {
+                done?;
+                chunk = rest;
+            }
+        }
+    }
+}
+
+fn describe(error: &PortError) -> String {
+    format!("{error}: {}", error.source)
+}
+
+impl Whole<'_> {
+    /// Positive evidence that the collection is not the one that was triggered with these inputs: its rows echo other inputs, and none
+    /// of them one of ours. Rows without an echo prove nothing.
+    pub fn is_anothers(&self) -> bool {
+        self.tally.strangers > 0 && self.tally.fates.iter().all(|fate| !fate.has_record && fate.error.is_none())
+    }
+
+    /// No row names any input, so nothing says whose collection it is.
+    pub fn proves_nothing(&self) -> bool {
+        self.tally.strangers == 0 && self.tally.fates.iter().all(|fate| !fate.has_record && fate.error.is_none())
+    }
+
+    /// Inputs with neither a record nor an error.
+    pub fn silent(&self) -> u64 {
+        self.tally.fates.iter().filter(|fate| !fate.has_record && fate.error.is_none()).count() as u64
+    }
+
+    /// How many more failures the log counts than error rows explain.
+    pub fn unexplained(&self, log: &JobLog) -> u64 {
+        let errors =
+            self.tally.fates.iter().filter(|fate| fate.error.is_some()).count() as u64 + self.tally.unmatched_errors;
+        log.fails.unwrap_or(0).saturating_sub(errors)
+    }
+
+    /// Ties the entries of the job's error list to silent inputs, by `url`; an entry that fits several inputs fits none.
+    pub fn attribute(&mut self, errors: &[JobError], sent: &Sent<'_>) {
+        let mut by_url: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (position, input) in sent.inputs.iter().enumerate() {
+            if let Some(url) = url_of(&input.json) {
+                by_url.entry(bare(&url).to_owned()).or_default().push(position);
+            }
+        }
+        for error in errors {
+            let Some([position]) = by_url.get(bare(&error.url)).map(Vec::as_slice) else { continue };
+            if let Some(fate) = self.tally.fates.get_mut(*position)
+                && !fate.has_record
+                && fate.error.is_none()
+            {
+                fate.error = Some((codes::NO_CODE.to_owned(), crate::dataset::shorten(&error.error)));
+            }
+        }
+    }
+
+    /// Fails the silent inputs.
+    pub fn fail_silent(&mut self, code: &str, message: &str) {
+        for fate in &mut self.tally.fates {
+            if !fate.has_record && fate.error.is_none() {
+                fate.error = Some((code.to_owned(), message.to_owned()));
+            }
+        }
+    }
+
+    /// Uploads the rest and describes what was delivered; the record is the caller's to write.
+    pub async fn describe(
+        &mut self,
+        sent: &Sent<'_>,
+        collection: &str,
+        at: jiff::Timestamp,
+        pages: Option<u64>,
+    ) -> Result<Delivery, PortError> {
+        let object = if self.upload.is_empty() { None } else { Some(self.upload.finish().await?) };
+        let tally = &self.tally;
+        let mut delivery = Delivery {
+            object,
+            records: tally.records,
+            unmatched_records: tally.unmatched_records,
+            unmatched_errors: tally.unmatched_errors,
+            warnings: tally.warnings,
+            pages,
+            ..nothing(collection, at)
+        };
+        for (fate, position) in tally.fates.iter().zip(&sent.positions) {
+            match (&fate.error, fate.has_record) {
+                (error, true) => {
+                    delivery.with_records += 1;
+                    delivery.partial += u64::from(error.is_some());
+                }
+                (None, false) => delivery.no_record.push(*position),
+                (Some((code, message)), false) => delivery.failed.push(FailedInput {
+                    input: *position,
+                    code: code.clone(),
+                    message: message.clone(),
+                    attempts: sent.attempt,
+                }),
+            }
+        }
+        Ok(delivery)
+    }
+
+    /// Gives up an upload that lost against another fetch.
+    pub async fn abort(self) {
+        self.upload.abort().await;
+    }
+}
+
+/// The delivery of a collection that ended without any data: every input failed for the same reason.
+pub fn without_data(sent: &Sent<'_>, collection: &str, at: jiff::Timestamp, code: &str, message: &str) -> Delivery {
+    let fail = |position: &u32| FailedInput {
+        input: *position,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        attempts: sent.attempt,
+    };
+    Delivery { failed: sent.positions.iter().map(fail).collect(), ..nothing(collection, at) }
+}
+
+fn nothing(collection: &str, at: jiff::Timestamp) -> Delivery {
+    Delivery {
+        v: crate::ledger::VERSION,
+        at,
+        collection: collection.to_owned(),
+        object: None,
+        records: 0,
+        unmatched_records: 0,
+        unmatched_errors: 0,
+        warnings: 0,
+        partial: 0,
+        with_records: 0,
+        no_record: Vec::new(),
+        failed: Vec::new(),
+        pages: None,
+    }
+}
+
+impl Tally {
+    fn new(sent: &Sent<'_>) -> Self {
+        Self {
+            matcher: Matcher::new(sent.inputs.iter().map(|input| input.json.as_str())),
+            fates: sent.inputs.iter().map(|_| Fate::default()).collect(),
+            records: 0,
+            unmatched_records: 0,
+            unmatched_errors: 0,
+            strangers: 0,
+            warnings: 0,
+        }
+    }
+
+    fn row(&mut self, row: Row<'_>, format: OutputFormat, lines: &mut Vec<u8>) {
+        match row {
+            Row::Record { text, echo, warning } => {
+                match format {
+                    OutputFormat::Ndjson => {}
+                    OutputFormat::Json if self.records == 0 => lines.extend_from_slice(b"[\n"),
+                    OutputFormat::Json => lines.extend_from_slice(b",\n"),
+                }
+                lines.extend_from_slice(text.as_bytes());
+                if format == OutputFormat::Ndjson {
+                    lines.push(b'\n');
+                }
+                self.records += 1;
+                self.warnings += u64::from(warning);
+                match self.fate(echo.as_deref()) {
+                    Some(fate) => fate.has_record = true,
+                    None => {
+                        self.unmatched_records += 1;
+                        self.strangers += u64::from(echo.is_some());
+                    }
+                }
+            }
+            Row::Error { echo, code, message } => {
+                let code = code.unwrap_or_else(|| codes::NO_CODE.to_owned());
+                match self.fate(echo.as_deref()) {
+                    Some(fate) => drop(fate.error.get_or_insert((code, message))),
+                    None => {
+                        self.unmatched_errors += 1;
+                        self.strangers += u64::from(echo.is_some());
+                    }
+                }
+            }
+        }
+    }
+
+    fn fate(&mut self, echo: Option<&str>) -> Option<&mut Fate> {
+        let position = self.matcher.find(echo)?;
+        self.fates.get_mut(position as usize)
+    }
+}
+
+fn url_of(input: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Url {
+        url: String,
+    }
+    serde_json::from_str::<Url>(input).ok().map(|input| input.url)
+}
+
+/// The API leaves the scheme away in some samples.
+fn bare(url: &str) -> &str {
+    let url = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or(url);
+    url.strip_suffix('/').unwrap_or(url)
+}

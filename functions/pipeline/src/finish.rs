@@ -1,0 +1,206 @@
+//! The last steps: of an attempt, of a batch, of a run.
+
+use crate::attempt::{AttemptKeys, Collecting, SliceState};
+use crate::decisions::{Decision, decide};
+use crate::keys;
+use crate::ledger::{
+    self, AttemptEnd, BlockRecord, CollectionEntry, Delivery, DoneRecord, EndRecord, FailedInput, Fates, Outcome,
+    OutputEntry, RunRecord, SendResult, Sums, VERSION,
+};
+use crate::messages::RetryOrder;
+use crate::policy::limits;
+use crate::ports::{Completed, PortError, QueueName, Store, Written};
+use crate::words::{AttemptId, RunId, Slice};
+use crate::work::Work;
+use crate::{Pipeline, manifest, status};
+
+impl Work<'_> {
+    /// All slices have settled: makes what they delivered visible and writes the end of the attempt.
+    pub(crate) async fn end_attempt(
+        &mut self,
+        found: &AttemptKeys,
+        settled: Vec<(Slice, SliceState)>,
+    ) -> Result<AttemptEnd, PortError> {
+        let store = &*self.pipeline.store;
+        let attempt = self.id.attempt;
+        let attempts_max = self.run.policy.attempts_max;
+        let retry_unattributed = self.run.policy.retry_unattributed;
+        let (_, previous) = self.background().await?;
+        let mut fates = previous.map(|end| end.fates.clone()).unwrap_or_default();
+        let before: Vec<FailedInput> = std::mem::take(&mut fates.again);
+        let mut failures = Vec::new();
+        let mut wait = 0;
+        for (slice, state) in settled {
+            fates.resent += resent(store, &self.id, slice, found.sends(slice)).await?;
+            match state {
+                SliceState::Delivered(collecting, delivery) => {
+                    complete(store, &delivery).await?;
+                    // Silent inputs of attempts after the first failed before: an error anywhere outweighs a silence.
+                    for position in &delivery.no_record {
+                        match before.iter().find(|failed| failed.input == *position) {
+                            Some(failed) => fates.failed.push(FailedInput { attempts: attempt, ..failed.clone() }),
+                            None => fates.no_record += 1,
+                        }
+                    }
+                    // Unmatched records may belong to any input without one: paying for it again is for a person to decide.
+                    let certain = delivery.unmatched_records == 0;
+                    failures.extend(delivery.failed.iter().map(|failed| (failed.clone(), certain)));
+                    fates.note(&self.id, slice, &collecting, &delivery);
+                }
+                SliceState::Refused { status, text } => {
+                    let sent = self.sent(slice).await?;
+                    let code = format!("refused_{status}");
+                    let fail = |input: &u32| FailedInput {
+                        input: *input,
+                        code: code.clone(),
+                        message: text.clone(),
+                        attempts: attempt,
+                    };
+                    failures.extend(sent.positions.iter().map(|input| (fail(input), true)));
+                }
+                _ => {}
+            }
+        }
+        for (failed, certain) in failures {
+            match decide(&failed.code, retry_unattributed) {
+                Decision::Again { after } if certain && attempt < attempts_max => {
+                    wait = wait.max(after.saturating_mul(attempt)).min(limits::DELAY_SECONDS_MAX);
+                    fates.again.push(failed);
+                }
+                _ => fates.failed.push(failed),
+            }
+        }
+        fates.again.sort_by_key(|failed| failed.input);
+        let end = AttemptEnd { v: VERSION, at: self.pipeline.clock.now(), retry_after_seconds: wait, fates };
+        ledger::settle(store, &keys::attempt_end(&self.id), end).await
+    }
+}
+
+impl Fates {
+    fn note(&mut self, id: &AttemptId, slice: Slice, collecting: &Collecting, delivery: &Delivery) {
+        self.with_records += u64::from(delivery.with_records);
+        self.records += delivery.records;
+        self.unmatched_records += delivery.unmatched_records;
+        self.unmatched_errors += delivery.unmatched_errors;
+        self.warnings += delivery.warnings;
+        self.partial += delivery.partial;
+        if let Some(object) = &delivery.object {
+            self.outputs.push(OutputEntry { key: object.key.clone(), bytes: object.bytes, records: delivery.records });
+        }
+        self.collections.push(CollectionEntry {
+            id: collecting.collection.clone(),
+            batch: id.batch,
+            attempt: id.attempt,
+            inputs: slice.len(),
+            records: delivery.records,
+            failed: u32::try_from(delivery.failed.len()).unwrap_or(u32::MAX),
+            triggered_at: collecting.since,
+            ready_at: delivery.at,
+            adopted: collecting.adopted,
+            output: delivery.object.as_ref().map(|object| object.key.clone()),
+        });
+    }
+}
+
+/// Makes the delivered object visible; whoever comes second finds that it is.
+async fn complete(store: &dyn Store, delivery: &Delivery) -> Result<(), PortError> {
+    let Some(object) = &delivery.object else { return Ok(()) };
+    if store.complete_upload(&object.key, &object.upload, &object.parts).await? == Completed::Yes {
+        return Ok(());
+    }
+    let there = store.list(&object.key, None).await?.keys.first() == Some(&object.key);
+    if there {
+        return Ok(());
+    }
+    // Never silently: the records were paid for, and the ledger says that they were delivered.
+    Err(PortError::new(
+        format!("the upload of {} was removed before it could be completed", object.key),
+        "somebody or a lifecycle rule aborted it; fetch the collection again by hand",
+    ))
+}
+
+/// How many sends were made again after one in doubt.
+async fn resent(store: &dyn Store, id: &AttemptId, slice: Slice, sends: u32) -> Result<u32, PortError> {
+    let mut resent = 0;
+    for send in 1..sends {
+        let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(id, slice, send)).await?;
+        let again =
+            outcome.is_some_and(|outcome| matches!(outcome.result, SendResult::NothingStarted | SendResult::Abandoned));
+        resent += u32::from(again);
+    }
+    Ok(resent)
+}
+
+impl Pipeline {
+    /// What follows the end of an attempt: the next attempt, or the end of the batch. Safe to repeat.
+    pub(crate) async fn after_attempt(
+        &self,
+        run: &RunRecord,
+        id: &AttemptId,
+        end: &AttemptEnd,
+    ) -> Result<(), PortError> {
+        if !end.fates.again.is_empty() {
+            let next = AttemptId { attempt: id.attempt + 1, ..id.clone() };
+            let again = end.fates.again.len();
+            tracing::info!(run = %id.run, batch = id.batch, attempt = next.attempt, inputs = again, "failed inputs go to the retry queue");
+            let order = RetryOrder { v: crate::messages::VERSION, attempt: next };
+            self.queues.send(QueueName::Retry, &[order.encode()], end.retry_after_seconds).await?;
+            return status::refresh(self, run, false).await;
+        }
+        let batch = ledger::read_known::<ledger::BatchRecord>(&*self.store, &keys::batch(&id.run, id.batch)).await?;
+        let done = DoneRecord { v: VERSION, rows: batch.rows, fates: end.fates.clone() };
+        self.finish_batch(run, id.batch, done).await
+    }
+
+    /// Terminal record, then the check whether the run is complete; the message goes after that.
+    pub(crate) async fn finish_batch(&self, run: &RunRecord, batch: u32, done: DoneRecord) -> Result<(), PortError> {
+        ledger::write_once(&*self.store, &keys::done(&run.run, batch), &done).await?;
+        if !self.check_run(run, keys::block_of(batch)).await? {
+            status::refresh(self, run, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the manifest when every batch is done. Looks at one block of batches, and at the list of blocks only when that one is
+    /// complete, so that all checks of a run together are linear in its batches.
+    pub(crate) async fn check_run(&self, run: &RunRecord, block: u32) -> Result<bool, PortError> {
+        let store = &*self.store;
+        let end: Option<EndRecord> = ledger::read(store, &keys::end(&run.run)).await?;
+        let batches = end.as_ref().map(|end| end.batches);
+        if batches != Some(0) && !self.close_block(&run.run, block, batches).await? {
+            return Ok(false);
+        }
+        let Some(end) = end else { return Ok(false) };
+        let blocks = ledger::list_all(store, &keys::blocks(&run.run)).await?.len();
+        if blocks < end.batches.div_ceil(keys::BLOCK) as usize {
+            return Ok(false);
+        }
+        manifest::write(self, run, &end).await?;
+        Ok(true)
+    }
+
+    /// Writes the record of a block whose batches are all done. The size of the last block is only known when the file has been read.
+    async fn close_block(&self, run: &RunId, block: u32, batches: Option<u32>) -> Result<bool, PortError> {
+        let store = &*self.store;
+        let first = block * keys::BLOCK;
+        let size = match batches {
+            Some(batches) => batches.saturating_sub(first).min(keys::BLOCK),
+            None => keys::BLOCK,
+        };
+        let done = ledger::list_all(store, &keys::done_block(run, block)).await?;
+        if done.len() < size as usize {
+            return Ok(false);
+        }
+        let key = keys::block(run, block);
+        if store.get(&key).await?.is_some() {
+            return Ok(true);
+        }
+        let mut sums = Sums::default();
+        for key in done {
+            sums.add(&Sums::of(&ledger::read_known::<DoneRecord>(store, &key).await?.fates));
+        }
+        let written = ledger::write_once(store, &key, &BlockRecord { v: VERSION, sums }).await?;
+        tracing::debug!(%run, block, new = written == Written::New, "a block of batches is complete");
+        Ok(true)
+    }
+}

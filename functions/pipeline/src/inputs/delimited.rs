@@ -1,0 +1,183 @@
+//! `.csv` and `.tsv`: a header that names the columns, and rows of cells; each row is an object of strings.
+
+use std::io::Cursor;
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+
+use super::{
+    FileProblem, Parser, RowProblem, Rows, json,
+    split_delimited::{Piece, RowSplitter},
+};
+
+/// Finds the rows of a table.
+pub(super) struct TableRows {
+    splitter: RowSplitter,
+    table: Table,
+}
+
+/// The header and how to read cells.
+struct Table {
+    delimiter: u8,
+    cells: Cells,
+    header: Option<String>,
+    /// The columns' names as JSON strings.
+    columns: Vec<String>,
+}
+
+impl TableRows {
+    pub(super) fn new(delimiter: u8, row_bytes_max: usize) -> Self {
+        let table = Table { delimiter, cells: Cells::new(delimiter), header: None, columns: Vec::new() };
+        Self { splitter: RowSplitter::new(delimiter, row_bytes_max), table }
+    }
+}
+
+impl Parser for TableRows {
+    fn push(&mut self, bytes: &[u8], rows: &mut Rows) -> Result<(), FileProblem> {
+        let Self { splitter, table } = self;
+        splitter.push(bytes, &mut |piece| table.take(piece, rows))
+    }
+
+    fn finish(&mut self, rows: &mut Rows) -> Result<(), FileProblem> {
+        let Self { splitter, table } = self;
+        splitter.finish(&mut |piece| table.take(piece, rows))
+    }
+
+    fn cut_off(&mut self, rows: &mut Rows) {
+        let (line, bytes) = self.splitter.unfinished();
+        if self.table.header.is_some() && !self.table.is_blank(bytes) {
+            rows.bad(line, bytes, RowProblem::CutOff);
+        }
+    }
+
+    fn no_rows(&self) -> FileProblem {
+        if self.table.header.is_some() { FileProblem::NoRows } else { FileProblem::Empty }
+    }
+
+    fn header(&self) -> Option<&str> {
+        self.table.header.as_deref()
+    }
+}
+
+impl Table {
+    fn take(&mut self, piece: Piece<'_>, rows: &mut Rows) -> Result<(), FileProblem> {
+        let Piece { line, bytes, problem } = piece;
+        if problem.is_none() && self.is_blank(bytes) {
+            return Ok(());
+        }
+        let text = problem.map_or_else(|| RowProblem::check_text(bytes), Err);
+        if self.header.is_none() {
+            let header = text.map_err(|problem| FileProblem::BadHeader { problem })?;
+            self.columns = self.column_names(header)?;
+            self.header = Some(header.to_owned());
+            return Ok(());
+        }
+        match text.and_then(|text| Ok((text, self.input(text)?))) {
+            Ok((source, input)) => rows.good(line, source, input),
+            Err(problem) => rows.bad(line, bytes, problem),
+        }
+        Ok(())
+    }
+
+    /// A row without any cell's text; in a `.tsv` tabs separate cells, so a row of tabs is not blank.
+    fn is_blank(&self, row: &[u8]) -> bool {
+        row.iter().all(|&byte| byte != self.delimiter && byte.is_ascii_whitespace())
+    }
+
+    /// The names of the columns as JSON strings. White space around a name is dropped: nobody can see it, and no collector wants it.
+    fn column_names(&mut self, header: &str) -> Result<Vec<String>, FileProblem> {
+        let cells = self.cells.of(header).map_err(|problem| FileProblem::BadHeader { problem })?;
+        let names: Vec<&str> = cells.iter().map(|cell| std::str::from_utf8(cell).unwrap_or_default().trim()).collect();
+        check_names(&names, self.delimiter)?;
+        let quoted = names.iter().map(|name| json::quote(name));
+        quoted.collect::<Result<_, _>>().map_err(|problem| FileProblem::BadHeader { problem })
+    }
+
+    /// The JSON text of a row.
+    fn input(&mut self, row: &str) -> Result<String, RowProblem> {
+        let cells = self.cells.of(row)?;
+        if cells.iter().all(|cell| cell.trim_ascii().is_empty()) {
+            return Err(RowProblem::EmptyInput);
+        }
+        if cells.len() != self.columns.len() {
+            return Err(RowProblem::Ragged { cells: cells.len(), columns: self.columns.len() });
+        }
+        let mut out = String::with_capacity(row.len() * 2);
+        for (name, cell) in self.columns.iter().zip(cells) {
+            out.push(if out.is_empty() { '{' } else { ',' });
+            out.push_str(name);
+            out.push(':');
+            // The row is UTF-8 and is only split at ASCII, so that its cells are too.
+            out.push_str(&json::quote(std::str::from_utf8(cell).unwrap_or_default())?);
+        }
+        out.push('}');
+        Ok(out)
+    }
+}
+
+/// Reads the cells of one row after another. One `csv` reader serves all rows, because making one costs more than reading a row.
+struct Cells {
+    delimiter: u8,
+    reader: Reader<Cursor<Vec<u8>>>,
+    cells: ByteRecord,
+    fed: u64,
+}
+
+impl Cells {
+    fn new(delimiter: u8) -> Self {
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(delimiter)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(Cursor::default());
+        Self { delimiter, reader, cells: ByteRecord::new(), fed: 0 }
+    }
+
+    /// The cells of a row that the splitter cut.
+    fn of(&mut self, row: &str) -> Result<&ByteRecord, RowProblem> {
+        let cursor = self.reader.get_mut();
+        cursor.set_position(0);
+        let bytes = cursor.get_mut();
+        bytes.clear();
+        bytes.extend_from_slice(row.as_bytes());
+        bytes.push(b'\n');
+        self.fed += bytes.len() as u64;
+        let read = self.reader.read_byte_record(&mut self.cells);
+        if !matches!(read, Ok(true)) || self.reader.position().byte() != self.fed {
+            // The splitter and the `csv` crate disagree on where the row ends, which their tests rule out. The next row starts afresh.
+            *self = Self::new(self.delimiter);
+            return Err(RowProblem::UnclosedQuote);
+        }
+        Ok(&self.cells)
+    }
+}
+
+/// Rejects a header that no collector could take, and the usual mistakes, before anything is paid for.
+fn check_names(names: &[&str], delimiter: u8) -> Result<(), FileProblem> {
+    if names.iter().any(|name| name.contains('\r')) {
+        return Err(FileProblem::OldLineEnds);
+    }
+    if let Some(cell) = names.iter().find(|name| name.contains("://")) {
+        return Err(FileProblem::HeaderIsData { cell: short(cell) });
+    }
+    if let [name] = names
+        && name.contains([',', ';', '\t', '|'])
+    {
+        let expected = if delimiter == b'\t' { "tabs" } else { "commas" };
+        return Err(FileProblem::WrongDelimiter { header: short(name), expected });
+    }
+    for (place, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            return Err(FileProblem::EmptyColumn { column: place + 1 });
+        }
+        if let Some(first) = names.iter().take(place).position(|earlier| earlier == name) {
+            return Err(FileProblem::DuplicateColumn { name: short(name), first: first + 1, second: place + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// Enough of a cell to recognise it.
+fn short(cell: &str) -> String {
+    cell.chars().take(80).collect()
+}

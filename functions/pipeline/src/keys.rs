@@ -1,0 +1,263 @@
+//! Where everything lies in the dataset bucket. Nobody else puts a key together.
+
+use crate::policy::{OutputCompression, OutputFormat};
+use crate::words::{AttemptId, RunId, Slice};
+
+/// Longest encoded segment of an input key: file systems allow 255 bytes, temporary names need some of them.
+const SEGMENT_BYTES_MAX: usize = 200;
+/// Longest encoded input key: with what stands around it, a key keeps below S3's 1,024 bytes.
+const PATH_BYTES_MAX: usize = 900;
+
+/// The input key as a part of other keys: a segment of letters, digits, `-_.~` and space stays as it is, anything else is
+/// percent-encoded, and what is too long is cut and gets a hash. Different keys give different paths.
+pub fn input_path(key: &str) -> String {
+    let path = key.split('/').map(segment).collect::<Vec<_>>().join("/");
+    if path.len() <= PATH_BYTES_MAX { path } else { cut(&path, PATH_BYTES_MAX, key) }
+}
+
+fn segment(raw: &str) -> String {
+    // "%" alone and "%-" never come out of percent-encoding, so these spellings clash with no other segment.
+    if raw.is_empty() {
+        return "%".to_owned();
+    }
+    let dots = raw == "." || raw == "..";
+    let mut encoded = String::with_capacity(raw.len());
+    for byte in raw.bytes() {
+        let plain =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b' ') || (byte == b'.' && !dots);
+        if plain {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    if encoded.len() <= SEGMENT_BYTES_MAX { encoded } else { cut(&encoded, SEGMENT_BYTES_MAX, raw) }
+}
+
+/// Cuts ASCII text and marks it with a hash of what it stood for.
+fn cut(encoded: &str, max: usize, whole: &str) -> String {
+    let hash = format!("{:032x}", crate::canonical::fingerprint(whole));
+    let kept: String = encoded.chars().take(max - 18).collect();
+    format!("{}%-{}", kept.trim_end_matches('/'), &hash[..16])
+}
+
+/// The record that a run begins with.
+pub fn run(run: &RunId) -> String {
+    format!("ledger/runs/{run}/run.json")
+}
+
+/// What one batch holds.
+pub fn batch(run: &RunId, batch: u32) -> String {
+    format!("{}{batch:06}.json", batches(run))
+}
+
+/// Prefix of the batch records.
+pub fn batches(run: &RunId) -> String {
+    format!("ledger/runs/{run}/batches/")
+}
+
+/// The batch number of a batch record's key.
+pub fn batch_of(key: &str) -> Option<u32> {
+    key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+}
+
+/// How many batches there are.
+pub fn end(run: &RunId) -> String {
+    format!("ledger/runs/{run}/end.json")
+}
+
+/// That this run's collector refuses `queue_next`.
+pub fn no_queue_next(run: &RunId) -> String {
+    format!("ledger/runs/{run}/no-queue-next.json")
+}
+
+/// Batches are completed in blocks of this many, so that noticing the end of a run stays linear.
+pub const BLOCK: u32 = 100;
+
+/// The block of a batch, from 0.
+pub fn block_of(batch: u32) -> u32 {
+    batch.saturating_sub(1) / BLOCK
+}
+
+/// The terminal record of a batch.
+pub fn done(run: &RunId, batch: u32) -> String {
+    format!("{}{batch:06}.json", done_block(run, block_of(batch)))
+}
+
+/// Prefix of the terminal records of one block of batches.
+pub fn done_block(run: &RunId, block: u32) -> String {
+    format!("ledger/runs/{run}/done/{block:05}/")
+}
+
+/// Prefix of the records of complete blocks.
+pub fn blocks(run: &RunId) -> String {
+    format!("ledger/runs/{run}/blocks/")
+}
+
+/// The record of a complete block.
+pub fn block(run: &RunId, block: u32) -> String {
+    format!("{}{block:05}.json", blocks(run))
+}
+
+/// Prefix of the marks of held slices.
+pub fn held_marks(run: &RunId) -> String {
+    format!("ledger/runs/{run}/held/")
+}
+
+/// The mark of a held slice, for counting.
+pub fn held_mark(attempt: &AttemptId, slice: Slice) -> String {
+    format!("{}{:06}.{:02}.{slice}.json", held_marks(&attempt.run), attempt.batch, attempt.attempt)
+}
+
+/// Prefix of the records of one attempt.
+pub fn attempt(id: &AttemptId) -> String {
+    format!("ledger/runs/{}/attempts/{:06}.{:02}/", id.run, id.batch, id.attempt)
+}
+
+/// The end of an attempt.
+pub fn attempt_end(id: &AttemptId) -> String {
+    format!("{}end.json", attempt(id))
+}
+
+/// Which message polls the attempt.
+pub fn poller(id: &AttemptId, generation: u32) -> String {
+    format!("{}poller-{generation:03}.json", attempt(id))
+}
+
+/// Intent of a send.
+pub fn intent(id: &AttemptId, slice: Slice, send: u32) -> String {
+    format!("{}{slice}.send-{send:03}.intent.json", attempt(id))
+}
+
+/// Outcome of a send.
+pub fn outcome(id: &AttemptId, slice: Slice, send: u32) -> String {
+    format!("{}{slice}.send-{send:03}.outcome.json", attempt(id))
+}
+
+/// That a collection was told to stop.
+pub fn cancel(id: &AttemptId, slice: Slice) -> String {
+    format!("{}{slice}.cancel.json", attempt(id))
+}
+
+/// What was delivered.
+pub fn delivery(id: &AttemptId, slice: Slice) -> String {
+    format!("{}{slice}.delivery.json", attempt(id))
+}
+
+/// That a person has to decide.
+pub fn held(id: &AttemptId, slice: Slice) -> String {
+    format!("{}{slice}.held.json", attempt(id))
+}
+
+/// The send that a collection answered.
+pub fn collection(id: &str) -> String {
+    format!("ledger/collections/{}.json", segment(id))
+}
+
+/// The `number`-th send (from 1) that claims a collection found in the job list.
+pub fn claim(id: &str, number: u32) -> String {
+    format!("ledger/collections/{}.claim-{number:03}.json", segment(id))
+}
+
+/// That a claim was given up.
+pub fn renounced(id: &str, number: u32) -> String {
+    format!("ledger/collections/{}.claim-{number:03}.renounced.json", segment(id))
+}
+
+/// Prefix of the sends of a collector that have ever been in doubt.
+pub fn doubts(collector: &str) -> String {
+    format!("ledger/doubts/{}/", segment(collector))
+}
+
+/// A place in the doubts of a collector: keys are in the order of the intents, given in milliseconds of the epoch.
+pub fn doubts_from(collector: &str, millisecond: i64) -> String {
+    format!("{}{:014}", doubts(collector), millisecond.max(0))
+}
+
+/// The record of one send in doubt.
+pub fn doubt(collector: &str, millisecond: i64, id: &AttemptId, slice: Slice, send: u32) -> String {
+    let place = doubts_from(collector, millisecond);
+    format!("{place}.{}.{:06}.{:02}.{slice}.{send:03}.json", id.run, id.batch, id.attempt)
+}
+
+/// Pause of one collector.
+pub fn collector_gate(collector: &str) -> String {
+    format!("control/{}.json", segment(collector))
+}
+
+/// Pause of the API token.
+pub const TOKEN_GATE: &str = "control/token.json";
+
+/// Live state of the newest run of an input key.
+pub fn status(path: &str) -> String {
+    format!("status/{path}.json")
+}
+
+/// What says that a run is over.
+pub fn manifest(path: &str, run: &RunId) -> String {
+    format!("output/{path}/{run}/manifest.json")
+}
+
+/// The records of one slice of one attempt; `whole` when the slice is the whole attempt.
+pub fn output(
+    path: &str,
+    id: &AttemptId,
+    slice: Slice,
+    whole: bool,
+    format: OutputFormat,
+    compression: OutputCompression,
+) -> String {
+    let share = if whole { String::new() } else { format!("-{slice}") };
+    let extension = match format {
+        OutputFormat::Ndjson => "ndjson",
+        OutputFormat::Json => "json",
+    };
+    let gz = match compression {
+        OutputCompression::None => "",
+        OutputCompression::Gzip => ".gz",
+    };
+    format!("output/{path}/{}/batch-{:05}.{}{share}.{extension}{gz}", id.run, id.batch, id.attempt)
+}
+
+/// The inputs that failed for good, in the format of the input file.
+pub fn failed(path: &str, run: &RunId, extension: &str) -> String {
+    format!("failed/{path}/{run}/failed.{extension}")
+}
+
+/// One line for every failed input and every rejected row.
+pub fn errors(path: &str, run: &RunId) -> String {
+    format!("failed/{path}/{run}/errors.ndjson")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_segments_stay_and_others_are_encoded() {
+        for (key, path) in [
+            ("a b/c-d_e.f~g.csv", "a b/c-d_e.f~g.csv"),
+            ("ü/x%y", "%C3%BC/x%25y"),
+            ("../.", "%2E%2E/%2E"),
+            ("a//b/", "a/%/b/%"),
+            ("/abs", "%/abs"),
+        ] {
+            assert_eq!(input_path(key), path);
+        }
+    }
+
+    #[test]
+    fn long_keys_are_cut_and_stay_apart() {
+        let (one, two) = (format!("{}1", "x".repeat(300)), format!("{}2", "x".repeat(300)));
+        assert_ne!(input_path(&one), input_path(&two));
+        assert!(input_path(&one).len() <= SEGMENT_BYTES_MAX);
+        let deep = "ü/".repeat(400);
+        assert!(input_path(&deep).len() <= PATH_BYTES_MAX);
+        assert_ne!(input_path(&deep), input_path(&format!("{deep}x")));
+    }
+
+    #[test]
+    fn the_last_batch_of_a_block_is_in_it() {
+        assert_eq!((block_of(1), block_of(100), block_of(101)), (0, 0, 1));
+    }
+}

@@ -1,0 +1,340 @@
+//! One look at a running collection: wait, deliver, or give up safely.
+
+use jiff::Timestamp;
+
+use crate::attempt::Collecting;
+use crate::decisions::codes;
+use crate::delivery::{self, Fetched, Output, Whole};
+use crate::gate::{self, Gate};
+use crate::keys;
+use crate::ledger::{self, CancelRecord, CollectionRecord, VERSION};
+use crate::policy::limits;
+use crate::ports::{Dataset, JobLog, Looked, PortError};
+use crate::reconcile::Contest;
+use crate::schedule::{first_look, later, next_look, seconds_between};
+use crate::words::Slice;
+use crate::work::{Step, Work};
+
+/// A job that ended badly may still be writing its file: so long after its end nothing more is waited for.
+const FILE_GRACE_SECONDS: i64 = 600;
+/// A job younger than this is not asked for its log on every look.
+const LOG_FROM_SECONDS: i64 = 300;
+
+/// How a job ended, by its log.
+enum End {
+    /// It still runs, as far as is known.
+    None,
+    /// It ended as failed or cancelled: these are the code and the words for inputs without a record.
+    Badly(&'static str, String),
+    /// It is done.
+    Done,
+}
+
+impl Work<'_> {
+    /// Looks at the collection of a slice.
+    pub(crate) async fn look(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
+        let now = self.pipeline.clock.now();
+        if let Some(step) = self.not_yet(collecting, now).await? {
+            return Ok(step);
+        }
+        let age = seconds_between(collecting.since, now);
+        match self.pipeline.api.dataset(&collecting.collection).await {
+            Looked::Found(Dataset::Ready { content_type, body }) => {
+                self.token_accepted(now).await?;
+                let key = self.output_key(slice).await?;
+                let output =
+                    Output { format: self.run.policy.output_format, compression: self.run.policy.output_compression };
+                let store = &*self.pipeline.store;
+                let sent = self.sent(slice).await?;
+                match delivery::fetch(store, key, output, &sent, &content_type, body).await? {
+                    Fetched::Whole(whole) => self.deliver(slice, collecting, *whole).await,
+                    Fetched::Pending => self.pending(slice, collecting, None).await,
+                    Fetched::Ended(status) => self.ended(slice, collecting, &status).await,
+                    Fetched::Unreadable(why) => self.unreadable(slice, collecting, why).await,
+                }
+            }
+            Looked::Found(Dataset::Pending { hint }) => {
+                self.token_accepted(now).await?;
+                self.pending(slice, collecting, hint).await
+            }
+            Looked::Found(Dataset::Ended { status }) => self.ended(slice, collecting, &status).await,
+            Looked::Absent if age < limits::NOT_VISIBLE_YET_SECONDS => {
+                Ok(Step::wait(next_look(collecting.since, now, None), "not visible yet"))
+            }
+            Looked::Absent => self.absent(slice, collecting).await,
+            Looked::Credentials { status, text } => {
+                let reason = format!("the API refused the token ({status}): {text}");
+                let after = gate::close(&*self.pipeline.store, keys::TOKEN_GATE, now, None, &reason).await?;
+                tracing::error!(run = %self.id.run, batch = self.id.batch, status, text, "the API refused the token");
+                Ok(Step::wait(after, reason))
+            }
+            Looked::Wait { retry_after } => {
+                let after = next_look(collecting.since, now, Some(retry_after.unwrap_or(60)));
+                Ok(Step::wait(after, "the API asked to wait"))
+            }
+            Looked::Refused { status, text } => {
+                self.unreadable(slice, collecting, format!("the dataset was refused ({status}): {text}")).await
+            }
+            Looked::Trouble { why } => self.pending(slice, collecting, Some(15)).await.map(|step| match step {
+                Step::Wait { after, .. } => Step::wait(after, format!("the dataset cannot be had: {why}")),
+                step => step,
+            }),
+        }
+    }
+
+    /// Why there is no point in asking now.
+    async fn not_yet(&self, collecting: &Collecting, now: Timestamp) -> Result<Option<Step>, PortError> {
+        let first = later(collecting.since, i64::from(first_look(collecting.since, collecting.start_eta)));
+        let left = seconds_between(now, first);
+        if left > 0 {
+            return Ok(Some(Step::wait(u32::try_from(left).unwrap_or(1), "just triggered")));
+        }
+        Ok(match gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
+            Gate::Closed { after, reason } => Some(Step::wait(after, reason)),
+            Gate::Open | Gate::Probe => None,
+        })
+    }
+
+    async fn token_accepted(&self, now: Timestamp) -> Result<(), PortError> {
+        gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await
+    }
+
+    /// What to do with a claimed collection that names no input, if it cannot just be believed.
+    async fn doubtful(&self, slice: Slice, collecting: &Collecting) -> Result<Option<Step>, PortError> {
+        if !collecting.adopted {
+            return Ok(None);
+        }
+        Ok(match self.contest(slice, collecting.send, &collecting.collection).await? {
+            Contest::Alone => None,
+            Contest::Wait(after) => {
+                Some(Step::wait(after, "found in the job list, and it names no input: waiting for rivals to show"))
+            }
+            Contest::Others => Some(self.hold_ambiguous(slice, &collecting.collection).await?),
+        })
+    }
+
+    /// Makes a claim final, unless the collection has answered another send by now: an answer beats a claim.
+    async fn confirm(&self, slice: Slice, collecting: &Collecting) -> Result<bool, PortError> {
+        let send = self.send_id(slice, collecting.send);
+        let record = CollectionRecord { v: VERSION, at: self.pipeline.clock.now(), send: send.clone() };
+        let key = keys::collection(&collecting.collection);
+        let standing = ledger::settle(&*self.pipeline.store, &key, record).await?;
+        Ok(standing.send == send)
+    }
+
+    async fn output_key(&mut self, slice: Slice) -> Result<String, PortError> {
+        let whole = self.whole().await? == slice;
+        let policy = &self.run.policy;
+        Ok(keys::output(&self.run.path, &self.id, slice, whole, policy.output_format, policy.output_compression))
+    }
+
+    /// No dataset yet. Waits, unless the job has ended without one or is past its deadline.
+    async fn pending(&mut self, slice: Slice, collecting: &Collecting, hint: Option<u32>) -> Result<Step, PortError> {
+        let now = self.pipeline.clock.now();
+        let wait = Step::wait(next_look(collecting.since, now, hint), "not ready");
+        if collecting.cancel.is_none() && seconds_between(collecting.since, now) < LOG_FROM_SECONDS {
+            return Ok(wait);
+        }
+        let log = match self.pipeline.api.log(&collecting.collection).await {
+            Looked::Found(log) => log,
+            _ => JobLog::default(),
+        };
+        match self.end(collecting, &log) {
+            End::Badly(code, message) => {
+                let finished = log.finished.or_else(|| collecting.cancel.as_ref().map(|cancel| cancel.at));
+                let since = finished.unwrap_or(collecting.since);
+                if seconds_between(since, now) < FILE_GRACE_SECONDS {
+                    return Ok(wait);
+                }
+                self.conclude_without_data(slice, collecting, code, &message).await
+            }
+            End::Done => Ok(wait),
+            End::None => self.mind_the_deadline(slice, collecting, &log, wait).await,
+        }
+    }
+
+    fn end(&self, collecting: &Collecting, log: &JobLog) -> End {
+        let status = log.status.as_deref().unwrap_or_default();
+        match (status, &collecting.cancel) {
+            ("done" | "finished" | "ready", _) => End::Done,
+            ("canceled" | "cancelled" | "failed", Some(_)) => {
+                let limit = self.run.policy.collection_deadline_seconds;
+                End::Badly(
+                    codes::COLLECTION_DEADLINE,
+                    format!("the collection ran longer than {limit} s and was cancelled"),
+                )
+            }
+            ("canceled" | "cancelled", None) => {
+                End::Badly(codes::COLLECTION_CANCELLED, "the collection was cancelled".to_owned())
+            }
+            ("failed", None) => End::Badly(codes::COLLECTION_FAILED, "the collection failed".to_owned()),
+            _ => End::None,
+        }
+    }
+
+    /// Past the deadline the collection is told to stop, again and again until its log says that it has: as long as it may still run,
+    /// its inputs are not triggered again.
+    async fn mind_the_deadline(
+        &self,
+        slice: Slice,
+        collecting: &Collecting,
+        log: &JobLog,
+        wait: Step,
+    ) -> Result<Step, PortError> {
+        let now = self.pipeline.clock.now();
+        let limit = i64::from(self.run.policy.collection_deadline_seconds.min(limits::COLLECTION_DEADLINE_SECONDS_MAX));
+        let running = log.started.is_some_and(|started| seconds_between(started, now) > limit);
+        // A job that never starts, or whose log cannot be had, must not be waited for until its results expire.
+        let lost = seconds_between(collecting.since, now) > i64::from(limits::COLLECTION_DEADLINE_SECONDS_MAX);
+        if !running && !lost && collecting.cancel.is_none() {
+            return Ok(wait);
+        }
+        if collecting.cancel.is_none() {
+            let record = CancelRecord { v: VERSION, at: now, collection: collecting.collection.clone() };
+            ledger::write_once(&*self.pipeline.store, &keys::cancel(&self.id, slice), &record).await?;
+        }
+        let answer = self.pipeline.api.cancel(&collecting.collection).await;
+        tracing::warn!(
+            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, ?answer,
+            "past its deadline: told to stop"
+        );
+        Ok(Step::wait(30, "waiting for the collection to stop"))
+    }
+
+    /// A status object said that the job has ended without data.
+    async fn ended(&mut self, slice: Slice, collecting: &Collecting, status: &str) -> Result<Step, PortError> {
+        let log =
+            JobLog { status: Some(if status == "error" { "failed" } else { status }.to_owned()), ..JobLog::default() };
+        match self.end(collecting, &log) {
+            End::Badly(code, message) => self.conclude_without_data(slice, collecting, code, &message).await,
+            End::None | End::Done => {
+                let now = self.pipeline.clock.now();
+                Ok(Step::wait(next_look(collecting.since, now, None), format!("the dataset is {status}")))
+            }
+        }
+    }
+
+    /// 404 after the time in which a new collection may be invisible: deleted or expired, unless the log knows better.
+    async fn absent(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
+        match self.pipeline.api.log(&collecting.collection).await {
+            Looked::Absent => {
+                let message = "the API does not know the collection any more: its results were deleted or have expired";
+                self.conclude_without_data(slice, collecting, codes::COLLECTION_GONE, message).await
+            }
+            Looked::Found(log) => match (self.end(collecting, &log), log.finished) {
+                (End::Badly(code, message), _) => self.conclude_without_data(slice, collecting, code, &message).await,
+                (End::Done, Some(finished))
+                    if seconds_between(finished, self.pipeline.clock.now()) > FILE_GRACE_SECONDS =>
+                {
+                    let message = "the collection is done, but its dataset does not exist: its results were deleted or have expired";
+                    self.conclude_without_data(slice, collecting, codes::COLLECTION_GONE, message).await
+                }
+                _ => self.pending(slice, collecting, None).await,
+            },
+            _ => self.pending(slice, collecting, None).await,
+        }
+    }
+
+    /// Something came that is no dataset. It is asked for again until the collection's time is over.
+    async fn unreadable(&mut self, slice: Slice, collecting: &Collecting, why: String) -> Result<Step, PortError> {
+        let now = self.pipeline.clock.now();
+        tracing::warn!(
+            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, why,
+            "the dataset could not be read"
+        );
+        let limit = i64::from(self.run.policy.collection_deadline_seconds.min(limits::COLLECTION_DEADLINE_SECONDS_MAX));
+        if seconds_between(collecting.since, now) > limit {
+            return self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, &why).await;
+        }
+        Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))
+    }
+
+    async fn conclude_without_data(
+        &mut self,
+        slice: Slice,
+        collecting: &Collecting,
+        code: &str,
+        message: &str,
+    ) -> Result<Step, PortError> {
+        if let Some(step) = self.doubtful(slice, collecting).await? {
+            return Ok(step);
+        }
+        if collecting.adopted && !self.confirm(slice, collecting).await? {
+            return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
+        }
+        let now = self.pipeline.clock.now();
+        let sent = self.sent(slice).await?;
+        let delivery = delivery::without_data(&sent, &collecting.collection, now, code, message);
+        ledger::write_once(&*self.pipeline.store, &keys::delivery(&self.id, slice), &delivery).await?;
+        tracing::warn!(
+            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, code,
+            "ended without data: {message}"
+        );
+        Ok(Step::Next)
+    }
+
+    /// Explains what can be explained about inputs without any row, then writes the one record that says what was delivered.
+    async fn deliver<'u>(
+        &mut self,
+        slice: Slice,
+        collecting: &Collecting,
+        mut whole: Whole<'u>,
+    ) -> Result<Step, PortError> {
+        let pipeline = self.pipeline;
+        if collecting.adopted && whole.is_anothers() {
+            whole.abort().await;
+            return self.renounce(slice, collecting.send, &collecting.collection, "its rows echo other inputs").await;
+        }
+        if whole.proves_nothing()
+            && let Some(step) = self.doubtful(slice, collecting).await?
+        {
+            whole.abort().await;
+            return Ok(step);
+        }
+        let mut pages = None;
+        if whole.silent() > 0 || collecting.cancel.is_some() {
+            let log = pipeline.api.log(&collecting.collection).await;
+            pages = match &log {
+                Looked::Found(log) => log.pages,
+                _ => None,
+            };
+            let sent = self.sent(slice).await?;
+            match (&log, &collecting.cancel) {
+                (_, Some(_)) => whole.fail_silent(
+                    codes::COLLECTION_DEADLINE,
+                    "the collection was cancelled before it came to this input",
+                ),
+                (Looked::Found(log), None) if whole.unexplained(log) == 0 && log.fails.is_some() => {}
+                (Looked::Found(log), None) => {
+                    if let Looked::Found(errors) = pipeline.api.errors(&collecting.collection).await {
+                        whole.attribute(&errors, &sent);
+                    }
+                    if whole.unexplained(log) > 0 || log.fails.is_none() {
+                        whole
+                            .fail_silent(codes::UNATTRIBUTED, "the job log counts failures that no error row explains");
+                    }
+                }
+                _ => whole
+                    .fail_silent(codes::UNATTRIBUTED, "neither a record nor an error, and the job log cannot be had"),
+            }
+        }
+        if collecting.adopted && !self.confirm(slice, collecting).await? {
+            whole.abort().await;
+            return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
+        }
+        let now = pipeline.clock.now();
+        let sent = self.sent(slice).await?;
+        let delivery = whole.describe(&sent, &collecting.collection, now, pages).await?;
+        let standing = ledger::settle(&*pipeline.store, &keys::delivery(&self.id, slice), delivery.clone()).await?;
+        if standing.object.as_ref().map(|object| &object.upload)
+            != delivery.object.as_ref().map(|object| &object.upload)
+        {
+            whole.abort().await;
+        }
+        tracing::info!(
+            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection,
+            records = standing.records, failed = standing.failed.len(), unmatched = standing.unmatched_records, "delivered"
+        );
+        Ok(Step::Next)
+    }
+}

@@ -1,0 +1,200 @@
+//! The `poll` function: takes up what a reminder names, wherever it was left.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Pipeline;
+use crate::attempt::{AttemptKeys, SliceState};
+use crate::keys;
+use crate::ledger::{self, AttemptEnd, EndRecord, RunRecord, VERSION};
+use crate::messages::{Reminder, Turn, Verdict};
+use crate::policy::limits;
+use crate::ports::PortError;
+use crate::schedule::seconds_between;
+use crate::words::{AttemptId, Slice};
+use crate::work::{Step, Work};
+
+/// Rounds over the slices of an attempt in one turn; halving a thousand inputs takes ten levels.
+const ROUNDS_MAX: usize = 40;
+
+/// Which message polls an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PollerRecord {
+    v: u32,
+    message_id: String,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Driven {
+    /// It has ended, and what follows is on its way.
+    Ended,
+    /// Look again after so many seconds.
+    Wait { after: u32, why: String },
+    /// Nothing is left but what a person has to decide.
+    Held,
+}
+
+impl Pipeline {
+    /// Works on one message of the poll queue.
+    pub async fn poll(&self, body: &str, turn: &Turn) -> Result<Verdict, PortError> {
+        let reminder = match Reminder::decode(body) {
+            Ok(reminder) => reminder,
+            Err(problem) => return Ok(Verdict::SetAside { why: problem.to_string() }),
+        };
+        let id = &reminder.attempt;
+        let found = AttemptKeys::load(&*self.store, id).await?;
+        if !found.begun() && !self.exists(id).await? {
+            return self.without_record(&reminder).await;
+        }
+        if found.ended {
+            let run: RunRecord = ledger::read_known(&*self.store, &keys::run(&id.run)).await?;
+            let end: AttemptEnd = ledger::read_known(&*self.store, &keys::attempt_end(id)).await?;
+            self.after_attempt(&run, id, &end).await?;
+            return Ok(Verdict::Done);
+        }
+        if !self.is_poller(&reminder, &found, turn).await? {
+            tracing::debug!(run = %id.run, batch = id.batch, attempt = id.attempt, "another message polls this attempt");
+            return Ok(Verdict::Done);
+        }
+        let mut work = Work::begin(self, turn, id).await?;
+        Ok(match work.drive_from(found).await? {
+            Driven::Ended => Verdict::Done,
+            // Held work has no message: messages die after 14 days, a person may take longer.
+            Driven::Held => {
+                crate::status::refresh(self, &work.run, true).await?;
+                Verdict::Done
+            }
+            Driven::Wait { after, why } => {
+                Verdict::Again { after_seconds: after.clamp(1, limits::WAIT_SECONDS_MAX), why }
+            }
+        })
+    }
+
+    /// Whether the records say that there is such an attempt.
+    async fn exists(&self, id: &AttemptId) -> Result<bool, PortError> {
+        let key = match id.attempt {
+            0 | 1 => keys::batch(&id.run, id.batch),
+            attempt => keys::attempt_end(&AttemptId { attempt: attempt - 1, ..id.clone() }),
+        };
+        Ok(self.store.list(&key, None).await?.keys.first() == Some(&key))
+    }
+
+    /// A reminder is sent before the record that it is about: it waits until its sender must be gone, then it goes.
+    async fn without_record(&self, reminder: &Reminder) -> Result<Verdict, PortError> {
+        let end: Option<EndRecord> = ledger::read(&*self.store, &keys::end(&reminder.attempt.run)).await?;
+        if end.is_some_and(|end| reminder.attempt.batch > end.batches) {
+            return Ok(Verdict::Done);
+        }
+        let left = seconds_between(self.clock.now(), reminder.sender_gone_at);
+        Ok(match u32::try_from(left) {
+            Ok(left) if left > 0 && self.alone_since.is_none() => {
+                Verdict::Again { after_seconds: left.min(30), why: "its record is not written yet".to_owned() }
+            }
+            // Whoever goes on with the file sends another one.
+            _ => Verdict::Done,
+        })
+    }
+
+    /// Of several reminders of one attempt one polls, the others end themselves.
+    async fn is_poller(&self, reminder: &Reminder, found: &AttemptKeys, turn: &Turn) -> Result<bool, PortError> {
+        if reminder.generation < found.generation {
+            return Ok(false);
+        }
+        let key = keys::poller(&reminder.attempt, reminder.generation);
+        let mine = PollerRecord { v: VERSION, message_id: turn.message_id.clone() };
+        let standing = match found.generation == reminder.generation {
+            true => ledger::read_known(&*self.store, &key).await?,
+            false => ledger::settle(&*self.store, &key, mine.clone()).await?,
+        };
+        Ok(standing == mine)
+    }
+}
+
+impl Work<'_> {
+    /// Takes every slice of the attempt as far as it goes now.
+    pub(crate) async fn drive(&mut self) -> Result<Driven, PortError> {
+        let found = AttemptKeys::load(&*self.pipeline.store, &self.id).await?;
+        self.drive_from(found).await
+    }
+
+    async fn drive_from(&mut self, mut found: AttemptKeys) -> Result<Driven, PortError> {
+        let mut waits: BTreeMap<Slice, (u32, String)> = BTreeMap::new();
+        for _ in 0..ROUNDS_MAX {
+            if found.ended {
+                break;
+            }
+            let round = self.round(&found, &mut waits).await?;
+            if round.again {
+                found = AttemptKeys::load(&*self.pipeline.store, &self.id).await?;
+                continue;
+            }
+            if let Some((after, why)) = waits.into_values().min() {
+                return Ok(Driven::Wait { after, why });
+            }
+            if round.held {
+                return Ok(Driven::Held);
+            }
+            let end = self.end_attempt(&found, round.settled).await?;
+            self.pipeline.after_attempt(&self.run, &self.id, &end).await?;
+            return Ok(Driven::Ended);
+        }
+        Ok(Driven::Wait { after: 1, why: "more steps than one turn takes".to_owned() })
+    }
+
+    async fn round(
+        &mut self,
+        found: &AttemptKeys,
+        waits: &mut BTreeMap<Slice, (u32, String)>,
+    ) -> Result<Round, PortError> {
+        let whole = match found.whole() {
+            Some(whole) => whole,
+            None => self.whole().await?,
+        };
+        let mut round = Round::default();
+        let mut slices = vec![whole];
+        while let Some(slice) = slices.pop() {
+            if slice.is_empty() || waits.contains_key(&slice) {
+                continue;
+            }
+            let step = match found.state(&*self.pipeline.store, &self.id, slice).await? {
+                SliceState::Split(one, two) => {
+                    slices.extend([two, one]);
+                    continue;
+                }
+                SliceState::Held(_) => {
+                    round.held = true;
+                    continue;
+                }
+                state @ (SliceState::Delivered(..) | SliceState::Refused { .. }) => {
+                    round.settled.push((slice, state));
+                    continue;
+                }
+                SliceState::Unsent { send } if self.has_time() => self.send(slice, send).await?,
+                SliceState::Unsent { .. } => Step::wait(1, "not enough time is left for a send"),
+                SliceState::Sending { send, intent } => self.reconcile(slice, send, &intent).await?,
+                SliceState::Collecting(collecting) => self.look(slice, &collecting).await?,
+            };
+            match step {
+                Step::Next => round.again = true,
+                Step::Wait { after, why } => drop(waits.insert(slice, (after, why))),
+            }
+        }
+        Ok(round)
+    }
+
+    /// Whether a send that begins now is answered, or given up, within this turn.
+    fn has_time(&self) -> bool {
+        let needed = limits::SEND_BY_SECONDS + i64::from(limits::TRIGGER_TIMEOUT_SECONDS);
+        seconds_between(self.pipeline.clock.now(), self.turn.ends_at) > needed
+    }
+}
+
+#[derive(Default)]
+struct Round {
+    /// Some slice has a new state.
+    again: bool,
+    held: bool,
+    settled: Vec<(Slice, SliceState)>,
+}

@@ -1,0 +1,316 @@
+//! A send is in doubt: was a collection started? The job list may tell.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::gate::{self, Gate};
+use crate::keys;
+use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendId, SendResult, VERSION};
+use crate::policy::{OnInDoubt, limits};
+use crate::ports::{ListedJob, Looked, PortError};
+use crate::schedule::{backoff, later, seconds_between};
+use crate::words::Slice;
+use crate::work::{Step, Work};
+
+/// Pages of the job list that one look reads at most: 10,000 jobs of one collector within the days in question.
+const PAGES_MAX: u64 = 20;
+/// Jobs of one page (API page `list-jobs`: at most 500).
+const PAGE: u64 = 500;
+
+impl Work<'_> {
+    /// Looks for the collection of a send that has no outcome.
+    pub(crate) async fn reconcile(&self, slice: Slice, send: u32, intent: &Intent) -> Result<Step, PortError> {
+        let now = self.pipeline.clock.now();
+        // A single process that holds the lock of its folder knows that whoever wrote an earlier intent is dead.
+        let dead = self.pipeline.alone_since.is_some_and(|since| intent.at < since);
+        let doubt_at = if dead { intent.doubt_at.min(now) } else { intent.doubt_at };
+        if now < doubt_at {
+            return Ok(Step::wait(wait_until(now, doubt_at), "a send may still be answered"));
+        }
+        if self.run.policy.on_in_doubt == OnInDoubt::Retrigger {
+            return self.conclude(slice, send, SendResult::Abandoned).await;
+        }
+        if let Gate::Closed { after, reason } = gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
+            return Ok(Step::wait(after, reason));
+        }
+        // Whoever finds a collection that may be this send's sees that it has a rival.
+        let collector = &self.run.settings.collector;
+        let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
+        let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
+        ledger::write_once(&*self.pipeline.store, &key, &doubt).await?;
+        let jobs = match self.listed(intent, now).await {
+            Ok(jobs) => jobs,
+            Err(step) => return Ok(step),
+        };
+        // A send follows its intent at once, so of several free jobs the one queued nearest to it is the likeliest.
+        let distance = |job: &ListedJob| {
+            job.queued.map_or(i64::MAX, |queued| (queued.as_millisecond() - intent.at.as_millisecond()).abs())
+        };
+        let mut free: Option<(ListedJob, u32)> = None;
+        let mut undecided = false;
+        let mut stuck = None;
+        for job in jobs {
+            match self.whose(&job, slice, send).await? {
+                Whose::Ours => return self.adopt(slice, send, &job.id, false).await,
+                Whose::Claimed => return self.adopt(slice, send, &job.id, true).await,
+                Whose::Others => {}
+                Whose::ClaimedByAnother { held } => {
+                    undecided = true;
+                    if held {
+                        stuck = Some(job.id);
+                    }
+                }
+                Whose::Nobodys { claim } => {
+                    if free.as_ref().is_none_or(|(nearest, _)| distance(&job) < distance(nearest)) {
+                        free = Some((job, claim));
+                    }
+                }
+            }
+        }
+        if let Some((job, number)) = free {
+            return self.claim(slice, send, &job, number).await;
+        }
+        let window_ends = later(doubt_at, i64::from(self.run.policy.in_doubt_window_seconds));
+        if now < window_ends {
+            return Ok(Step::wait(wait_until(now, window_ends).min(60), "in doubt: waiting for the job list"));
+        }
+        if let Some(id) = stuck {
+            return self.hold_ambiguous(slice, &id).await;
+        }
+        if undecided {
+            // The other claim may be wrong; its dataset will tell.
+            return Ok(Step::wait(60, "in doubt: another send has claimed a collection that may be the one"));
+        }
+        if self.run.policy.on_in_doubt == OnInDoubt::Reconcile {
+            tracing::warn!(
+                run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt,
+                "in doubt, and the job list shows no collection: sending again"
+            );
+            return self.conclude(slice, send, SendResult::NothingStarted).await;
+        }
+        let message = "a trigger got no answer, and the job list shows no collection of it: look in the control panel, then decide";
+        self.hold(slice, "in_doubt", message.to_owned()).await
+    }
+
+    /// Claims a listed job that nobody else has claimed, or whose claim was given up.
+    async fn claim(&self, slice: Slice, send: u32, job: &ListedJob, number: u32) -> Result<Step, PortError> {
+        let me = self.send_id(slice, send);
+        let claim = Claim {
+            queued: job.queued,
+            owner: CollectionRecord { v: VERSION, at: self.pipeline.clock.now(), send: me.clone() },
+        };
+        let standing = ledger::settle(&*self.pipeline.store, &keys::claim(&job.id, number), claim).await?;
+        if standing.owner.send != me {
+            return Ok(Step::wait(5, "another send has claimed the collection"));
+        }
+        self.adopt(slice, send, &job.id, true).await
+    }
+
+    /// Jobs that this send may have started: of its collector, queued while it was under way, with as many inputs.
+    async fn listed(&self, intent: &Intent, now: Timestamp) -> Result<Vec<ListedJob>, Step> {
+        let earliest = later(intent.at, -limits::CLOCK_SKEW_SECONDS);
+        let latest = later(intent.send_by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS) + limits::CLOCK_SKEW_SECONDS);
+        let day = |at: Timestamp| TimeZone::UTC.to_datetime(at).date();
+        let mut found = Vec::new();
+        for page in 0..PAGES_MAX {
+            let asked = self.pipeline.api.jobs(
+                &self.run.settings.collector,
+                day(earliest),
+                day(later(now, limits::CLOCK_SKEW_SECONDS)),
+                page * PAGE,
+            );
+            let list = match asked.await {
+                Looked::Found(list) => list,
+                Looked::Credentials { status, text } => {
+                    return Err(Step::wait(300, format!("the API refused the token ({status}): {text}")));
+                }
+                Looked::Wait { retry_after } => {
+                    return Err(Step::wait(retry_after.unwrap_or(60), "the API asked to wait"));
+                }
+                Looked::Absent => return Err(Step::wait(60, "the job list does not exist")),
+                Looked::Refused { status, text } => {
+                    return Err(Step::wait(300, format!("the job list was refused ({status}): {text}")));
+                }
+                Looked::Trouble { why } => {
+                    return Err(Step::wait(backoff(1), format!("the job list cannot be had: {why}")));
+                }
+            };
+            let last = list.jobs.is_empty() || (page + 1) * PAGE >= list.total;
+            let older = list.jobs.iter().any(|job| job.queued.is_some_and(|queued| queued < earliest));
+            found.extend(list.jobs.into_iter().filter(|job| {
+                job.queued.is_none_or(|queued| queued >= earliest && queued <= latest)
+                    && job.inputs.is_none_or(|inputs| inputs == u64::from(intent.inputs))
+            }));
+            if last || older {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn whose(&self, job: &ListedJob, slice: Slice, send: u32) -> Result<Whose, PortError> {
+        let store = &*self.pipeline.store;
+        let me = self.send_id(slice, send);
+        if let Some(answered) = ledger::read::<CollectionRecord>(store, &keys::collection(&job.id)).await? {
+            return Ok(if answered.send == me { Whose::Ours } else { Whose::Others });
+        }
+        for number in 1.. {
+            let Some(Claim { owner: claim, .. }) = ledger::read(store, &keys::claim(&job.id, number)).await? else {
+                return Ok(Whose::Nobodys { claim: number });
+            };
+            let given_up = store.get(&keys::renounced(&job.id, number)).await?.is_some();
+            let ours = claim.send.attempt == me.attempt && claim.send.slice == me.slice;
+            match (ours, given_up) {
+                (true, false) => return Ok(if claim.send == me { Whose::Claimed } else { Whose::Others }),
+                (true, true) => return Ok(Whose::Others),
+                (false, false) => {
+                    let held = store.get(&keys::held(&claim.send.attempt, claim.send.slice)).await?.is_some();
+                    return Ok(Whose::ClaimedByAnother { held });
+                }
+                (false, true) => {}
+            }
+        }
+        Ok(Whose::Others)
+    }
+
+    /// Gives a claimed collection up, because it turned out to be another send's: the search goes on as the next send, which is not
+    /// sent. Its intent keeps the times of the one that was.
+    pub(crate) async fn renounce(&self, slice: Slice, send: u32, id: &str, why: &str) -> Result<Step, PortError> {
+        let store = &*self.pipeline.store;
+        let me = self.send_id(slice, send);
+        if let Some((number, claim)) = self.own_claim(&me, id).await? {
+            let record = CollectionRecord { at: self.pipeline.clock.now(), ..claim.owner };
+            ledger::write_once(store, &keys::renounced(id, number), &record).await?;
+        }
+        tracing::warn!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, "the collection that was claimed is another's ({why}): searching on");
+        let intent: Intent = ledger::read_known(store, &keys::intent(&self.id, slice, send)).await?;
+        ledger::write_once(store, &keys::intent(&self.id, slice, send.saturating_add(1)), &intent).await?;
+        Ok(Step::Next)
+    }
+
+    async fn own_claim(&self, me: &SendId, id: &str) -> Result<Option<(u32, Claim)>, PortError> {
+        for number in 1.. {
+            match ledger::read::<Claim>(&*self.pipeline.store, &keys::claim(id, number)).await? {
+                Some(claim) if claim.owner.send == *me => return Ok(Some((number, claim))),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// A claimed collection names no input at all, so nothing but its time and its size say whose it is. It is believed when no other send
+    /// was in doubt that could have started it, and that is only known when every such send must have shown itself.
+    pub(crate) async fn contest(&self, slice: Slice, send: u32, id: &str) -> Result<Contest, PortError> {
+        let me = self.send_id(slice, send);
+        let Some((_, claim)) = self.own_claim(&me, id).await? else { return Ok(Contest::Alone) };
+        let Some(queued) = claim.queued else { return Ok(Contest::Others) };
+        let longest = limits::SEND_BY_SECONDS + i64::from(limits::TRIGGER_TIMEOUT_SECONDS) + limits::CLOCK_SKEW_SECONDS;
+        let all_known = later(queued, limits::TURN_SECONDS_MAX + longest + 120);
+        let now = self.pipeline.clock.now();
+        if now < all_known && self.pipeline.alone_since.is_none() {
+            return Ok(Contest::Wait(wait_until(now, all_known)));
+        }
+        let store = &*self.pipeline.store;
+        let collector = &self.run.settings.collector;
+        let mut after = Some(keys::doubts_from(collector, later(queued, -longest).as_millisecond()));
+        loop {
+            let page = store.list(&keys::doubts(collector), after.as_deref()).await?;
+            for key in &page.keys {
+                let doubt: Doubt = ledger::read_known(store, key).await?;
+                if doubt.intent.at > later(queued, limits::CLOCK_SKEW_SECONDS) {
+                    return Ok(Contest::Alone);
+                }
+                let rival = doubt.send.attempt != me.attempt || doubt.send.slice != me.slice;
+                if rival && doubt.intent.inputs == slice.len() && !self.resolved(&doubt.send).await? {
+                    return Ok(Contest::Others);
+                }
+            }
+            after = page.keys.last().cloned();
+            if !page.more || after.is_none() {
+                return Ok(Contest::Alone);
+            }
+        }
+    }
+
+    /// Whether it is certain what became of another send in doubt.
+    async fn resolved(&self, send: &SendId) -> Result<bool, PortError> {
+        let store = &*self.pipeline.store;
+        let outcome: Option<Outcome> =
+            ledger::read(store, &keys::outcome(&send.attempt, send.slice, send.send)).await?;
+        let Some(outcome) = outcome else { return Ok(false) };
+        let SendResult::Accepted { collection, .. } = outcome.result else { return Ok(true) };
+        let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&collection)).await?;
+        Ok(known.is_some_and(|record| record.send == *send))
+    }
+
+    /// Leaves to a person what cannot be told apart.
+    pub(crate) async fn hold_ambiguous(&self, slice: Slice, id: &str) -> Result<Step, PortError> {
+        let message = format!(
+            "several triggers got no answer at the same time, and nothing tells whether {id} belongs to this one: look in the control panel, then decide"
+        );
+        self.hold(slice, "in_doubt_ambiguous", message).await
+    }
+
+    async fn adopt(&self, slice: Slice, send: u32, collection: &str, adopted: bool) -> Result<Step, PortError> {
+        tracing::info!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collection, "the collection of a lost answer was found");
+        self.conclude(slice, send, SendResult::Accepted { collection: collection.to_owned(), start_eta: None, adopted })
+            .await
+    }
+
+    async fn conclude(&self, slice: Slice, send: u32, result: SendResult) -> Result<Step, PortError> {
+        let outcome = Outcome { v: VERSION, at: self.pipeline.clock.now(), result };
+        ledger::write_once(&*self.pipeline.store, &keys::outcome(&self.id, slice, send), &outcome).await?;
+        Ok(Step::Next)
+    }
+}
+
+/// A claim of a listed job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claim {
+    #[serde(flatten)]
+    owner: CollectionRecord,
+    /// When the job list says that it was queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queued: Option<Timestamp>,
+}
+
+/// A send that was in doubt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Doubt {
+    v: u32,
+    send: SendId,
+    intent: Intent,
+}
+
+/// Whether a claim that nothing proves has rivals.
+pub(crate) enum Contest {
+    /// No other send can have started the collection.
+    Alone,
+    /// Another send can have started it.
+    Others,
+    /// That is only known after so many seconds.
+    Wait(u32),
+}
+
+/// Whose a listed job is, by the ledger.
+enum Whose {
+    /// Its answer came to this send.
+    Ours,
+    /// This send has claimed it.
+    Claimed,
+    /// It belongs to another send, or this slice has given it up.
+    Others,
+    /// Another send has claimed it, and nothing has shown yet whether rightly.
+    ClaimedByAnother {
+        /// That one waits for a person.
+        held: bool,
+    },
+    /// It is free; its next claim has this number.
+    Nobodys { claim: u32 },
+}
+
+fn wait_until(now: Timestamp, then: Timestamp) -> u32 {
+    u32::try_from(seconds_between(now, then).max(1)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,155 @@
+//! One paid send: intent, request, outcome.
+
+use bytes::Bytes;
+
+use crate::gate::{self, Gate};
+use crate::keys;
+use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendResult, VERSION};
+use crate::policy::limits;
+use crate::ports::{PortError, SendAnswer, TriggerRequest, Written};
+use crate::schedule::later;
+use crate::words::Slice;
+use crate::work::{Step, Work};
+
+impl Work<'_> {
+    /// Sends a slice, as its `send`-th send. Whoever writes the intent is the only one who sends it.
+    pub(crate) async fn send(&mut self, slice: Slice, send: u32) -> Result<Step, PortError> {
+        let gate_key = keys::collector_gate(&self.run.settings.collector);
+        let mut probes = Vec::new();
+        for key in [keys::TOKEN_GATE, gate_key.as_str()] {
+            match gate::ask(&*self.pipeline.store, key, self.pipeline.clock.now()).await? {
+                Gate::Open => {}
+                Gate::Probe => probes.push(key.to_owned()),
+                Gate::Closed { after, reason } => return Ok(Step::wait(after, reason)),
+            }
+        }
+        let request = self.request(slice).await?;
+        let at = self.pipeline.clock.now();
+        let send_by = later(at, limits::SEND_BY_SECONDS);
+        let answered_by = later(send_by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS));
+        let intent =
+            Intent { v: VERSION, at, send_by, doubt_at: answered_by.max(self.turn.ends_at), inputs: slice.len() };
+        let store = &*self.pipeline.store;
+        if ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await? == Written::Kept {
+            return Ok(Step::Next);
+        }
+        let answer = self.pipeline.api.trigger(&request, send_by).await;
+        self.answered(slice, send, answer, &probes).await
+    }
+
+    async fn request(&mut self, slice: Slice) -> Result<TriggerRequest, PortError> {
+        let refuses_queueing = self.pipeline.store.get(&keys::no_queue_next(&self.id.run)).await?.is_some();
+        let settings = self.run.settings.clone();
+        let mut query = Vec::new();
+        if !refuses_queueing {
+            query.push(("queue_next".to_owned(), settings.queue_next.to_string()));
+        }
+        if settings.confirm_cancel && self.id.attempt == 1 {
+            query.push(("confirm_cancel".to_owned(), "1".to_owned()));
+        }
+        if !settings.query.contains_key("name") {
+            // Nothing echoes the name, but a person sees it in the control panel.
+            query.push((
+                "name".to_owned(),
+                format!("dropcollect {} {}.{}", self.id.run, self.id.batch, self.id.attempt),
+            ));
+        }
+        query.extend(settings.query);
+        let sent = self.sent(slice).await?;
+        let mut body = Vec::with_capacity(sent.inputs.iter().map(|input| input.json.len() + 1).sum::<usize>() + 2);
+        for (position, input) in sent.inputs.iter().enumerate() {
+            body.push(if position == 0 { b'[' } else { b',' });
+            body.extend_from_slice(input.json.as_bytes());
+        }
+        body.push(b']');
+        Ok(TriggerRequest { collector: settings.collector, query, body: Bytes::from(body) })
+    }
+
+    /// Writes down what a send came to.
+    async fn answered(
+        &self,
+        slice: Slice,
+        send: u32,
+        answer: SendAnswer,
+        probes: &[String],
+    ) -> Result<Step, PortError> {
+        let store = &*self.pipeline.store;
+        let now = self.pipeline.clock.now();
+        let collector_gate = keys::collector_gate(&self.run.settings.collector);
+        let (run, batch, attempt) = (&self.id.run, self.id.batch, self.id.attempt);
+        let refused_by = match &answer {
+            SendAnswer::Credentials { .. } => Some(keys::TOKEN_GATE),
+            SendAnswer::Wait { .. } => Some(collector_gate.as_str()),
+            _ => None,
+        };
+        let result = match answer {
+            SendAnswer::Accepted { collection, start_eta } => {
+                // Before anything else: this key belongs to this id alone, so nothing can keep the id from being known.
+                let record = CollectionRecord { v: VERSION, at: now, send: self.send_id(slice, send) };
+                let standing = ledger::settle(store, &keys::collection(&collection), record.clone()).await?;
+                if standing.send != record.send {
+                    // Another send has been given its records by now, which is only possible where both sent the same inputs: this
+                    // one looks for the other's collection.
+                    tracing::warn!(%run, batch, attempt, collection_id = collection, "the collection was taken for another send's");
+                    return Ok(Step::Next);
+                }
+                tracing::info!(%run, batch, attempt, collection_id = collection, inputs = slice.len(), "triggered");
+                SendResult::Accepted { collection, start_eta, adopted: false }
+            }
+            SendAnswer::NotSent { why } => {
+                tracing::warn!(%run, batch, attempt, why, "not sent");
+                SendResult::NotSent { why }
+            }
+            SendAnswer::RefusedOption { text } => {
+                tracing::info!(%run, batch, attempt, text, "the collector refuses queue_next: sending without it");
+                ledger::write_once(store, &keys::no_queue_next(run), &serde_json::json!({"v": VERSION, "text": text}))
+                    .await?;
+                SendResult::RefusedOption
+            }
+            SendAnswer::Refused { status, text } => {
+                tracing::warn!(%run, batch, attempt, status, text, inputs = slice.len(), "refused");
+                SendResult::Refused { status, text }
+            }
+            SendAnswer::Credentials { status, text } => {
+                tracing::error!(%run, batch, attempt, status, text, "the API refused the token");
+                gate::close(
+                    store,
+                    keys::TOKEN_GATE,
+                    now,
+                    None,
+                    &format!("the API refused the token ({status}): {text}"),
+                )
+                .await?;
+                SendResult::Credentials { status, text }
+            }
+            SendAnswer::Wait { retry_after, text } => {
+                tracing::info!(%run, batch, attempt, text, "told to wait");
+                gate::close(store, &collector_gate, now, retry_after, &format!("the API asked to wait: {text}"))
+                    .await?;
+                SendResult::Wait { text }
+            }
+            SendAnswer::InDoubt { why } => {
+                // No outcome: what became of it is found out when nobody can be working on it any more.
+                tracing::warn!(%run, batch, attempt, why, "in doubt: a collection may or may not have been started");
+                return Ok(Step::Next);
+            }
+        };
+        // Any other answer came through a token that is accepted, from a collector that takes calls.
+        let heard = !matches!(result, SendResult::NotSent { .. });
+        for probed in probes.iter().filter(|probed| heard && Some(probed.as_str()) != refused_by) {
+            gate::open(store, probed, now).await?;
+        }
+        let unsent = matches!(result, SendResult::NotSent { .. });
+        let outcome = Outcome { v: VERSION, at: now, result };
+        let standing = ledger::settle(store, &keys::outcome(&self.id, slice, send), outcome.clone()).await?;
+        if standing != outcome {
+            tracing::error!(%run, batch, attempt, ?standing, ?outcome, "a send had an outcome before its answer came");
+        }
+        // Nothing left this machine, so the network is in the way: not at once again.
+        Ok(if unsent {
+            Step::wait(crate::schedule::backoff(send).min(300), "the API cannot be reached")
+        } else {
+            Step::Next
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! The `trigger` function: reads a dropped file, records its batches and starts their collections.
+
+use crate::Pipeline;
+use crate::batch::Cutter;
+use crate::inputs::{FileFormat, FileProblem, ReadLimits, RowReader};
+use crate::keys;
+use crate::ledger::{self, BatchRecord, EndRecord, FileReport, RowCounts, RunRecord, VERSION};
+use crate::manifest;
+use crate::messages::{Reminder, Turn, Verdict};
+use crate::policy::limits;
+use crate::ports::{Inputs, OpenInput, PortError, QueueName, Written};
+use crate::schedule::{first_look, later, seconds_between};
+use crate::settings::{self, SettingProblem};
+use crate::status;
+use crate::words::{AttemptId, InputObject};
+use crate::work::Work;
+
+/// Left for the last steps of a turn, in seconds: when less remains, the message comes back and goes on from the ledger.
+const RESERVE_SECONDS: i64 = 30;
+/// Reminders of one request (SQS quota: 10 messages a batch).
+const REMINDERS_MAX: u32 = 10;
+
+impl Pipeline {
+    /// Works on one dropped object. Safe to repeat, to race and to cut off anywhere.
+    pub async fn trigger(&self, inputs: &dyn Inputs, object: &InputObject, turn: &Turn) -> Result<Verdict, PortError> {
+        let store = &*self.store;
+        let run_id = object.run();
+        let now = self.clock.now();
+        if object.dropped_at.is_some_and(|at| seconds_between(at, now) > limits::EVENT_AGE_MAX_SECONDS) {
+            tracing::error!(run = %run_id, key = object.key, "the event is so old that its run may be forgotten: drop the file again to run it");
+            return Ok(Verdict::Done);
+        }
+        let known: Option<RunRecord> = ledger::read(store, &keys::run(&run_id)).await?;
+        if let Some(run) = &known
+            && let Some(end) = ledger::read::<EndRecord>(store, &keys::end(&run_id)).await?
+        {
+            self.check_run(run, keys::block_of(end.batches)).await?;
+            return Ok(Verdict::Done);
+        }
+        let Some(open) = inputs.open(object).await? else {
+            return self.vanished(object, known.as_ref()).await;
+        };
+        let run = match known {
+            Some(run) => run,
+            None => match self.begin(object, &open).await? {
+                Ok(run) => run,
+                Err(report) => {
+                    manifest::reject(self, object, report).await?;
+                    return Ok(Verdict::Done);
+                }
+            },
+        };
+        Cutting::begin(self, turn, run).await?.run(open).await
+    }
+
+    /// The run's first record; a report when nothing of the file can be triggered.
+    async fn begin(&self, object: &InputObject, open: &OpenInput) -> Result<Result<RunRecord, FileReport>, PortError> {
+        let format = match FileFormat::from_key(&object.key) {
+            Ok(format) => format,
+            Err(problem) => return Ok(Err(report(&problem))),
+        };
+        let settings = match settings::settle(&self.policy, &object.key, &open.metadata) {
+            Ok(settings) => settings,
+            Err(problem) => return Ok(Err(setting_report(&problem))),
+        };
+        let record = RunRecord {
+            v: VERSION,
+            run: object.run(),
+            object: InputObject { bytes: open.object.bytes.or(object.bytes), ..object.clone() },
+            metadata: open.metadata.clone(),
+            path: keys::input_path(&object.key),
+            format,
+            settings,
+            policy: self.policy.clone(),
+            started_at: self.clock.now(),
+        };
+        let run = ledger::settle(&*self.store, &keys::run(&record.run), record).await?;
+        tracing::info!(run = %run.run, key = object.key, collector = run.settings.collector, "a run begins");
+        Ok(Ok(run))
+    }
+
+    /// The object was deleted or replaced before it had been read to its end.
+    async fn vanished(&self, object: &InputObject, run: Option<&RunRecord>) -> Result<Verdict, PortError> {
+        let code = "input_object_gone".to_owned();
+        let message =
+            "the object was deleted or replaced before it had been read; a replaced object has a run of its own"
+                .to_owned();
+        let report = FileReport { code, message };
+        let Some(run) = run else {
+            manifest::reject(self, object, report).await?;
+            return Ok(Verdict::Done);
+        };
+        let (batches, rows) = self.recorded(run).await?;
+        let end = EndRecord { v: VERSION, batches, rows, header: None, problem: Some(report) };
+        let end = ledger::settle(&*self.store, &keys::end(&run.run), end).await?;
+        self.check_run(run, keys::block_of(end.batches)).await?;
+        Ok(Verdict::Done)
+    }
+
+    /// The last recorded batch: its number (0 for none) and the rows up to its end.
+    async fn recorded(&self, run: &RunRecord) -> Result<(u32, RowCounts), PortError> {
+        let keys = ledger::list_all(&*self.store, &keys::batches(&run.run)).await?;
+        let Some(last) = keys.last() else { return Ok((0, RowCounts::default())) };
+        let record: BatchRecord = ledger::read_known(&*self.store, last).await?;
+        Ok((record.batch, record.until))
+    }
+}
+
+/// One turn of cutting one file.
+struct Cutting<'a> {
+    pipeline: &'a Pipeline,
+    turn: &'a Turn,
+    run: RunRecord,
+    cutter: Cutter,
+    reader: RowReader,
+    started: jiff::Timestamp,
+    /// Reminders of batches up to this number are on their way.
+    reminded: u32,
+    /// How many reminders the next request carries.
+    group: u32,
+    recorded: u32,
+}
+
+/// Why cutting ended early.
+enum Cut {
+    /// Time is up, or another handler cuts the same file: begin again from the ledger.
+    Again(&'static str),
+    /// The whole file is refused after all.
+    Reject(SettingProblem),
+}
+
+impl<'a> Cutting<'a> {
+    async fn begin(pipeline: &'a Pipeline, turn: &'a Turn, run: RunRecord) -> Result<Cutting<'a>, PortError> {
+        let (batches, rows) = pipeline.recorded(&run).await?;
+        let limits = ReadLimits { row_bytes_max: run.policy.batch_bytes_max as usize, ..ReadLimits::default() };
+        Ok(Self {
+            pipeline,
+            turn,
+            cutter: Cutter::new(&run.policy, batches, rows),
+            reader: RowReader::new(&run.format, limits),
+            run,
+            started: pipeline.clock.now(),
+            reminded: batches,
+            group: 1,
+            recorded: batches,
+        })
+    }
+
+    async fn run(mut self, mut open: OpenInput) -> Result<Verdict, PortError> {
+        match self.cut(&mut open).await? {
+            Ok(problem) => self.end(problem).await,
+            Err(Cut::Again(why)) => Ok(Verdict::Again { after_seconds: 1, why: why.to_owned() }),
+            Err(Cut::Reject(problem)) => {
+                manifest::reject(self.pipeline, &self.run.object, setting_report(&problem)).await?;
+                Ok(Verdict::Done)
+            }
+        }
+    }
+
+    /// Reads to the end of the file, or to where it cannot be read any further.
+    async fn cut(&mut self, open: &mut OpenInput) -> Result<Result<Option<FileProblem>, Cut>, PortError> {
+        let mut problem = None;
+        while problem.is_none() {
+            let chunk = open.body.next().await?;
+            let read = match &chunk {
+                Some(chunk) => self.reader.push(chunk),
+                None => self.reader.finish(),
+            };
+            problem = read.err();
+            if let Err(cut) = self.rows().await? {
+                return Ok(Err(cut));
+            }
+            if chunk.is_none() {
+                break;
+            }
+            if seconds_between(self.pipeline.clock.now(), self.turn.ends_at) < RESERVE_SECONDS {
+                return Ok(Err(Cut::Again("the file is longer than one turn")));
+            }
+        }
+        if let Some(batch) = self.cutter.finish()
+            && let Err(cut) = self.record(batch).await?
+        {
+            return Ok(Err(cut));
+        }
+        Ok(Ok(problem))
+    }
+
+    async fn rows(&mut self) -> Result<Result<(), Cut>, PortError> {
+        while let Some(row) = self.reader.next_row() {
+            let Some(batch) = self.cutter.take(row) else { continue };
+            if self.run.settings.confirm_cancel {
+                // The first batch comes out only when a second one follows.
+                return Ok(Err(Cut::Reject(SettingProblem::CancelsItself)));
+            }
+            if let Err(cut) = self.record(batch).await? {
+                return Ok(Err(cut));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Reminds, records, acts.
+    async fn record(&mut self, batch: BatchRecord) -> Result<Result<(), Cut>, PortError> {
+        let pipeline = self.pipeline;
+        let number = batch.batch;
+        self.remind(number).await?;
+        let key = keys::batch(&self.run.run, number);
+        if ledger::write_once(&*pipeline.store, &key, &batch).await? == Written::Kept {
+            let standing: BatchRecord = ledger::read_known(&*pipeline.store, &key).await?;
+            if standing.until != batch.until {
+                return Ok(Err(Cut::Again("another handler cuts the same file")));
+            }
+            self.recorded = number;
+            return Ok(Ok(()));
+        }
+        self.recorded = number;
+        tracing::info!(run = %self.run.run, batch = number, inputs = batch.inputs.len(), rejected = batch.rejected.len(), "recorded");
+        let now = pipeline.clock.now();
+        let first = number == 1;
+        // Half of the turn is for sending; what is left over goes out from its reminder.
+        if seconds_between(self.started, now) * 2 < seconds_between(self.started, self.turn.ends_at) {
+            let id = AttemptId { run: self.run.run.clone(), batch: number, attempt: 1 };
+            Work::with_batch(pipeline, self.turn, id, &self.run, batch).drive().await?;
+        }
+        status::refresh_rows(pipeline, &self.run, Some(self.cutter.until()), first).await?;
+        Ok(Ok(()))
+    }
+
+    /// Puts reminders on their way, in growing groups and ahead of the records: they carry names only, and one that finds no batch when
+    /// the file has been read to its end just goes.
+    async fn remind(&mut self, batch: u32) -> Result<(), PortError> {
+        if batch <= self.reminded {
+            return Ok(());
+        }
+        let last = batch + self.group - 1;
+        let reminder = |batch: u32| {
+            let attempt = AttemptId { run: self.run.run.clone(), batch, attempt: 1 };
+            Reminder { v: crate::messages::VERSION, attempt, generation: 1, sender_gone_at: self.turn.ends_at }.encode()
+        };
+        let bodies: Vec<String> = (batch..=last).map(reminder).collect();
+        let delay = first_look(self.pipeline.clock.now(), None);
+        self.pipeline.queues.send(QueueName::Poll, &bodies, delay).await?;
+        self.reminded = last;
+        self.group = (self.group * 2).min(REMINDERS_MAX);
+        Ok(())
+    }
+
+    /// Says how many batches there are, and whether that was all.
+    async fn end(self, problem: Option<FileProblem>) -> Result<Verdict, PortError> {
+        let pipeline = self.pipeline;
+        let end = EndRecord {
+            v: VERSION,
+            batches: self.recorded,
+            rows: self.cutter.until(),
+            header: self.reader.header().map(ToOwned::to_owned),
+            problem: problem.as_ref().map(report),
+        };
+        let end = ledger::settle(&*pipeline.store, &keys::end(&self.run.run), end).await?;
+        tracing::info!(run = %self.run.run, batches = end.batches, read = end.rows.read, "the file has been read");
+        if !pipeline.check_run(&self.run, keys::block_of(end.batches)).await? {
+            status::refresh(pipeline, &self.run, true).await?;
+        }
+        Ok(Verdict::Done)
+    }
+}
+
+/// When a turn that begins now ends, where nobody says so.
+pub fn longest_turn(now: jiff::Timestamp) -> jiff::Timestamp {
+    later(now, limits::TURN_SECONDS_MAX)
+}
+
+fn report(problem: &FileProblem) -> FileReport {
+    FileReport { code: problem.code().to_owned(), message: problem.to_string() }
+}
+
+fn setting_report(problem: &SettingProblem) -> FileReport {
+    FileReport { code: problem.code().to_owned(), message: problem.to_string() }
+}

@@ -1,0 +1,149 @@
+//! Writes one large object while its bytes come in: multipart, parts in memory, a few of them on their way at a time.
+
+use bytes::{Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+
+use crate::ledger::DeliveredObject;
+use crate::policy::{OutputCompression, limits};
+use crate::ports::{ObjectInfo, PartTag, PortError, Store, UploadId};
+
+/// An upload that has not been completed. Dropping it leaves the parts to the bucket's lifecycle rule; [`Upload::abort`] is kinder.
+pub struct Upload<'a> {
+    store: &'a dyn Store,
+    key: String,
+    info: ObjectInfo,
+    id: Option<UploadId>,
+    sink: Sink,
+    in_flight: FuturesOrdered<BoxFuture<'a, Result<PartTag, PortError>>>,
+    parts: Vec<PartTag>,
+    numbered: u32,
+    bytes: u64,
+}
+
+enum Sink {
+    Plain(BytesMut),
+    Gzip(GzEncoder<Vec<u8>>),
+}
+
+impl<'a> Upload<'a> {
+    /// An upload to `key` that has not begun: nothing is asked of the store before there is something to write.
+    pub fn new(store: &'a dyn Store, key: String, info: ObjectInfo, compression: OutputCompression) -> Self {
+        let sink = match compression {
+            OutputCompression::None => Sink::Plain(BytesMut::new()),
+            OutputCompression::Gzip => Sink::Gzip(GzEncoder::new(Vec::new(), Compression::default())),
+        };
+        Self {
+            store,
+            key,
+            info,
+            id: None,
+            sink,
+            in_flight: FuturesOrdered::new(),
+            parts: Vec::new(),
+            numbered: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes bytes into memory. [`Upload::flush`] must follow before more than a few parts' worth are taken.
+    pub fn take(&mut self, bytes: &[u8]) {
+        match &mut self.sink {
+            Sink::Plain(buffer) => buffer.extend_from_slice(bytes),
+            // Writing into a Vec cannot fail.
+            Sink::Gzip(encoder) => drop(std::io::Write::write_all(encoder, bytes)),
+        }
+    }
+
+    /// Sends every full part on its way, and waits while too many are.
+    pub async fn flush(&mut self) -> Result<(), PortError> {
+        while self.buffered() >= limits::PART_BYTES {
+            let part = self.cut(limits::PART_BYTES);
+            self.send(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the part that left first; pending for ever when none is on its way.
+    pub async fn progress(&mut self) -> Result<(), PortError> {
+        match self.in_flight.next().await {
+            Some(part) => {
+                self.parts.push(part?);
+                Ok(())
+            }
+            None => futures_util::future::pending().await,
+        }
+    }
+
+    /// Whether any byte has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.numbered == 0
+            && self.buffered() == 0
+            && !matches!(&self.sink, Sink::Gzip(encoder) if !encoder.get_ref().is_empty())
+    }
+
+    /// Sends the rest and waits for all parts. The object is still not visible: the caller completes the upload.
+    pub async fn finish(&mut self) -> Result<DeliveredObject, PortError> {
+        if let Sink::Gzip(encoder) = &mut self.sink {
+            let done = std::mem::replace(encoder, GzEncoder::new(Vec::new(), Compression::default())).finish();
+            let rest = done.map_err(|error| PortError::new("cannot compress", error))?;
+            self.sink = Sink::Plain(BytesMut::from(rest.as_slice()));
+        }
+        self.flush().await?;
+        if self.buffered() > 0 || self.numbered == 0 {
+            let part = self.cut(self.buffered());
+            self.send(part).await?;
+        }
+        while let Some(part) = self.in_flight.next().await {
+            self.parts.push(part?);
+        }
+        let upload = self.id.clone().ok_or_else(|| PortError::new("cannot upload", "the upload has no id"))?;
+        Ok(DeliveredObject { key: self.key.clone(), bytes: self.bytes, upload, parts: std::mem::take(&mut self.parts) })
+    }
+
+    /// Gives the upload up. Errors are not interesting: the lifecycle rule of the bucket removes what stays.
+    pub async fn abort(mut self) {
+        while self.in_flight.next().await.is_some() {}
+        if let Some(id) = &self.id
+            && let Err(error) = self.store.abort_upload(&self.key, id).await
+        {
+            tracing::debug!(key = self.key, %error, "an upload was left to the lifecycle rule");
+        }
+    }
+
+    fn buffered(&self) -> usize {
+        match &self.sink {
+            Sink::Plain(buffer) => buffer.len(),
+            Sink::Gzip(encoder) => encoder.get_ref().len(),
+        }
+    }
+
+    fn cut(&mut self, bytes: usize) -> Bytes {
+        match &mut self.sink {
+            Sink::Plain(buffer) => buffer.split_to(bytes.min(buffer.len())).freeze(),
+            Sink::Gzip(encoder) => {
+                let ready = encoder.get_mut();
+                let rest = ready.split_off(bytes.min(ready.len()));
+                Bytes::from(std::mem::replace(ready, rest))
+            }
+        }
+    }
+
+    async fn send(&mut self, part: Bytes) -> Result<(), PortError> {
+        let id = match &self.id {
+            Some(id) => id.clone(),
+            None => self.id.insert(self.store.begin_upload(&self.key, &self.info).await?).clone(),
+        };
+        while self.in_flight.len() >= limits::PARTS_IN_FLIGHT {
+            self.progress().await?;
+        }
+        self.numbered += 1;
+        self.bytes += part.len() as u64;
+        let (store, key, number) = (self.store, self.key.clone(), self.numbered);
+        self.in_flight.push_back(Box::pin(async move { store.upload_part(&key, &id, number, part).await }));
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! One handler's work on one attempt: what it needs is read when it is needed, and once.
+
+use crate::Pipeline;
+use crate::delivery::Sent;
+use crate::keys;
+use crate::ledger::{self, AttemptEnd, BatchRecord, HeldRecord, InputRow, RunRecord, SendId, VERSION};
+use crate::messages::Turn;
+use crate::ports::PortError;
+use crate::words::{AttemptId, Slice};
+
+/// What follows a step on a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The ledger says more now: derive the state again.
+    Next,
+    /// Nothing to do before so many seconds.
+    Wait { after: u32, why: String },
+}
+
+impl Step {
+    pub(crate) fn wait(after: u32, why: impl Into<String>) -> Self {
+        Self::Wait { after, why: why.into() }
+    }
+}
+
+pub(crate) struct Work<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) turn: &'a Turn,
+    pub(crate) id: AttemptId,
+    pub(crate) run: RunRecord,
+    loaded: Option<Loaded>,
+}
+
+/// The inputs of an attempt.
+struct Loaded {
+    batch: BatchRecord,
+    positions: Vec<u32>,
+    previous: Option<AttemptEnd>,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) async fn begin(pipeline: &'a Pipeline, turn: &'a Turn, id: &AttemptId) -> Result<Work<'a>, PortError> {
+        let run = ledger::read_known(&*pipeline.store, &keys::run(&id.run)).await?;
+        Ok(Self { pipeline, turn, id: id.clone(), run, loaded: None })
+    }
+
+    /// With a batch that is at hand already: the one that `trigger` has just cut.
+    pub(crate) fn with_batch(
+        pipeline: &'a Pipeline,
+        turn: &'a Turn,
+        id: AttemptId,
+        run: &RunRecord,
+        batch: BatchRecord,
+    ) -> Self {
+        let positions = (0..).take(batch.inputs.len()).collect();
+        Self { pipeline, turn, id, run: run.clone(), loaded: Some(Loaded { batch, positions, previous: None }) }
+    }
+
+    async fn load(&mut self) -> Result<&Loaded, PortError> {
+        let loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => {
+                let store = &*self.pipeline.store;
+                let batch: BatchRecord = ledger::read_known(store, &keys::batch(&self.id.run, self.id.batch)).await?;
+                match self.id.attempt.checked_sub(1).filter(|previous| *previous > 0) {
+                    None => Loaded { positions: (0..).take(batch.inputs.len()).collect(), batch, previous: None },
+                    Some(attempt) => {
+                        let before = AttemptId { attempt, ..self.id.clone() };
+                        let previous: AttemptEnd = ledger::read_known(store, &keys::attempt_end(&before)).await?;
+                        let positions = previous.fates.again.iter().map(|failed| failed.input).collect();
+                        Loaded { batch, positions, previous: Some(previous) }
+                    }
+                }
+            }
+        };
+        Ok(self.loaded.insert(loaded))
+    }
+
+    /// The whole attempt as a slice.
+    pub(crate) async fn whole(&mut self) -> Result<Slice, PortError> {
+        let inputs = self.load().await?.positions.len();
+        Ok(Slice { start: 0, end: u32::try_from(inputs).unwrap_or(u32::MAX) })
+    }
+
+    /// The inputs of a slice.
+    pub(crate) async fn sent(&mut self, slice: Slice) -> Result<Sent<'_>, PortError> {
+        let attempt = self.id.attempt;
+        let loaded = self.load().await?;
+        let positions: Vec<u32> =
+            loaded.positions.iter().skip(slice.start as usize).take(slice.len() as usize).copied().collect();
+        let inputs: Vec<&InputRow> =
+            positions.iter().filter_map(|position| loaded.batch.inputs.get(*position as usize)).collect();
+        if inputs.len() != positions.len() || inputs.len() != slice.len() as usize {
+            let what = format!("the records of batch {} contradict each other", loaded.batch.batch);
+            return Err(PortError::new(what, "a slice names inputs that do not exist"));
+        }
+        Ok(Sent { inputs, positions, attempt })
+    }
+
+    /// Rows of the batch, and what the attempts before this one came to.
+    pub(crate) async fn background(&mut self) -> Result<(&BatchRecord, Option<&AttemptEnd>), PortError> {
+        let loaded = self.load().await?;
+        Ok((&loaded.batch, loaded.previous.as_ref()))
+    }
+
+    pub(crate) fn send_id(&self, slice: Slice, send: u32) -> SendId {
+        SendId { attempt: self.id.clone(), slice, send }
+    }
+
+    /// Leaves a slice to a person.
+    pub(crate) async fn hold(&self, slice: Slice, reason: &str, message: String) -> Result<Step, PortError> {
+        let store = &*self.pipeline.store;
+        let at = self.pipeline.clock.now();
+        let record = HeldRecord { v: VERSION, at, reason: reason.to_owned(), message, inputs: slice.len() };
+        // The mark first: a held slice that nobody counts would be a silent gap.
+        ledger::settle(store, &keys::held_mark(&self.id, slice), record.clone()).await?;
+        let record = ledger::settle(store, &keys::held(&self.id, slice), record).await?;
+        tracing::error!(
+            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, reason = record.reason, inputs = record.inputs,
+            "held for a person: {}", record.message
+        );
+        Ok(Step::Next)
+    }
+}

@@ -1,0 +1,182 @@
+//! The commands and their exit statuses.
+
+mod run;
+mod simulate;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit statuses: the worst of all files.
+pub(crate) mod exit {
+    /// Every input has records, or legitimately none.
+    pub(crate) const FINE: u8 = 0;
+    /// Some inputs failed for good.
+    pub(crate) const FAILURES: u8 = 1;
+    /// Wrong usage, or a rejected file.
+    pub(crate) const USAGE: u8 = 2;
+    /// The API refused the credentials; work is held.
+    pub(crate) const CREDENTIALS: u8 = 3;
+    /// Work is held for a person.
+    pub(crate) const HELD: u8 = 4;
+    /// Our own error.
+    pub(crate) const OURS: u8 = 70;
+    /// Interrupted.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
+/// Collects datasets for files of inputs with Bright Data Scraper Studio.
+#[derive(Parser)]
+#[command(name = "dropcollect", version, about, max_term_width = 100)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    which: Which,
+}
+
+#[derive(Subcommand)]
+enum Which {
+    /// Run files of inputs on this machine, to the end; run again, it goes on where it was
+    Run(Box<RunArgs>),
+    /// Serve a simulator of the API, for trying things out without paying
+    Simulate(SimulateArgs),
+    /// Show runs: of a folder, or of a deployed stack (s3://dataset-bucket)
+    Status(StatusArgs),
+}
+
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct RunArgs {
+    /// Files of inputs: .txt, .csv, .tsv, .json, .ndjson, .jsonl, each also .gz or .zst
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Collector id, c_… (or a folder of the key, or BRIGHT_DATA_COLLECTOR_ID)
+    #[arg(long)]
+    collector: Option<String>,
+    /// Folder that stands for the buckets and keeps all state
+    #[arg(long, default_value = "dropcollect-data")]
+    data: PathBuf,
+    /// Use the built-in simulator instead of the API: costs nothing, needs no token
+    #[arg(long)]
+    simulate: bool,
+    /// Scenario of the simulator: a name or a TOML file
+    #[arg(long, requires = "simulate")]
+    scenario: Option<String>,
+    /// Input key that the results are filed under (default: the file's name); only with a single file
+    #[arg(long)]
+    key: Option<String>,
+    /// Run files again that have been run before
+    #[arg(long)]
+    again: bool,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// The trigger's options, as an object's metadata names them.
+#[derive(Args)]
+#[command(next_help_heading = "Options of the trigger")]
+struct Options {
+    /// Version of the collector, such as dev
+    #[arg(long)]
+    version: Option<String>,
+    /// Name of the collections in the control panel
+    #[arg(long)]
+    name: Option<String>,
+    /// Queue: collections with the same queue run one after another
+    #[arg(long)]
+    queue: Option<String>,
+    /// 1 (default) or 0
+    #[arg(long)]
+    queue_next: Option<String>,
+    /// Cancel the collector's running job first; only for a file that makes one batch
+    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
+    confirm_cancel: Option<String>,
+    /// Let the API stop a collection after a time such as 1h, 30m, 45s
+    #[arg(long)]
+    deadline: Option<String>,
+    /// Download no media files
+    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
+    no_downloads: Option<String>,
+    /// Run although the output schema has changed
+    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
+    override_incompatible_schema: Option<String>,
+    /// Run although the input schema has changed
+    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
+    override_incompatible_input_schema: Option<String>,
+}
+
+impl Options {
+    /// The options that were given.
+    fn given(&self) -> impl Iterator<Item = (&'static str, String)> {
+        [
+            ("version", &self.version),
+            ("name", &self.name),
+            ("queue", &self.queue),
+            ("queue-next", &self.queue_next),
+            ("confirm-cancel", &self.confirm_cancel),
+            ("deadline", &self.deadline),
+            ("no-downloads", &self.no_downloads),
+            ("override-incompatible-schema", &self.override_incompatible_schema),
+            ("override-incompatible-input-schema", &self.override_incompatible_input_schema),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct SimulateArgs {
+    /// Address to serve on, such as 127.0.0.1:8080; port 0 picks a free one
+    #[arg(long)]
+    listen: std::net::SocketAddr,
+    /// Scenario: a name or a TOML file
+    #[arg(long, default_value = "default")]
+    scenario: String,
+    /// Seed, instead of the scenario's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Folder that keeps the accepted jobs, so that they survive the process
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// A folder (default: dropcollect-data), or s3://dataset-bucket
+    #[arg(default_value = "dropcollect-data")]
+    place: String,
+    /// Print the status objects as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+impl Command {
+    /// Runs the command and says the exit status.
+    pub(crate) async fn run(self) -> u8 {
+        let done = match self.which {
+            Which::Run(args) => run::run(&args).await,
+            Which::Simulate(args) => simulate::simulate(args).await,
+            Which::Status(args) => status::status(&args).await,
+        };
+        done.unwrap_or_else(|failure| {
+            eprintln!("dropcollect: {}", failure.message);
+            failure.status
+        })
+    }
+}
+
+/// Why a command ended, and with which status.
+pub(crate) struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { status: exit::USAGE, message: message.into() }
+    }
+
+    fn ours(message: impl Into<String>) -> Self {
+        Self { status: exit::OURS, message: message.into() }
+    }
+}

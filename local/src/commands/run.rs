@@ -1,0 +1,214 @@
+//! `dropcollect run`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use adapters::config::Config;
+use adapters::dca;
+use dropcollect::engine::{Engine, EngineError, Stopped};
+use dropcollect::lock::{FolderLock, LockError};
+use dropcollect::report;
+use dropcollect::simulator::{Scenario, Service, serve};
+use pipeline::keys;
+use pipeline::manifest::RunState;
+use pipeline::words::InputObject;
+use tokio::net::TcpListener;
+
+use super::{Failure, RunArgs, exit};
+
+/// Collector of simulated runs that name none.
+const SIMULATED_COLLECTOR: &str = "c_simulated";
+
+pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let named = named_files(args)?;
+    let lock = FolderLock::take(&args.data).map_err(|error| match error {
+        LockError::Taken { .. } => {
+            Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
+        }
+        LockError::Unusable { .. } => Failure::usage(error.to_string()),
+    })?;
+    let address = match args.simulate {
+        true => Some(simulator(args, lock.root()).await?),
+        false => None,
+    };
+    let config = config(args, address.as_deref())?;
+    let api = dca::client(&config).map_err(|error| Failure::ours(error.to_string()))?;
+    let engine = Engine::open(&lock, Arc::new(api), config.policy.clone()).await.map_err(ours)?;
+    let objects = objects(args, &engine, &named).await?;
+    let progress = Progress {
+        engine: &engine,
+        objects: &objects,
+        shown: Mutex::default(),
+        terminal: std::io::stderr().is_terminal(),
+    };
+    let stopped = tokio::select! {
+        stopped = engine.run(&objects, async || progress.show().await) => stopped.map_err(ours)?,
+        _ = tokio::signal::ctrl_c() => {
+            progress.clear();
+            eprintln!("Interrupted. Collections that were started go on and are paid for; run the same command again to go on where this was.");
+            return Ok(exit::INTERRUPTED);
+        }
+    };
+    progress.clear();
+    conclude(&engine, &objects, &stopped).await
+}
+
+/// Files and their keys; two files under one key are wrong usage.
+fn named_files(args: &RunArgs) -> Result<Vec<(&Path, String)>, Failure> {
+    if args.key.is_some() && args.files.len() > 1 {
+        return Err(Failure::usage("--key names one file: run several files one by one, or without it"));
+    }
+    let mut seen = BTreeSet::new();
+    let mut named = Vec::new();
+    for path in &args.files {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let Some(key) = args.key.clone().or(name) else {
+            return Err(Failure::usage(format!("{} is no file", path.display())));
+        };
+        if !path.is_file() {
+            return Err(Failure::usage(format!("{}: there is no such file", path.display())));
+        }
+        if !seen.insert(key.clone()) {
+            return Err(Failure::usage(format!("two files have the key {key}: run them one by one, with --key")));
+        }
+        named.push((path.as_path(), key));
+    }
+    Ok(named)
+}
+
+/// Serves the simulator from this process; its state lies in the folder too.
+async fn simulator(args: &RunArgs, root: &Path) -> Result<String, Failure> {
+    let scenario = Scenario::find(args.scenario.as_deref().unwrap_or("default"));
+    let scenario = scenario.map_err(|error| Failure::usage(error.to_string()))?;
+    let service = Service::open(scenario, &root.join(".dropcollect/simulator"));
+    let service = service.map_err(|error| Failure::ours(format!("the simulator cannot keep its state: {error}")))?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| Failure::ours(error.to_string()))?;
+    let address = listener.local_addr().map_err(|error| Failure::ours(error.to_string()))?;
+    tokio::spawn(serve(listener, Arc::new(Mutex::new(service)), std::future::pending::<()>()));
+    Ok(format!("http://{address}"))
+}
+
+/// The same variables as the functions read; flags and the simulator win.
+fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
+    let lookup = |name: &str| {
+        let set = std::env::var(name).ok();
+        match (name, simulator) {
+            ("BRIGHT_DATA_API_URL", Some(address)) => Some(address.to_owned()),
+            ("BRIGHT_DATA_API_TOKEN", Some(_)) => Some("simulated".to_owned()),
+            ("BRIGHT_DATA_API_TOKEN_SECRET", Some(_)) => None,
+            ("BRIGHT_DATA_COLLECTOR_ID", Some(_)) => set.or(Some(SIMULATED_COLLECTOR.to_owned())),
+            // The simulator lists a job at once, so nobody has to wait for it.
+            ("IN_DOUBT_WINDOW_SECONDS", Some(_)) => set.or(Some("5".to_owned())),
+            _ => set,
+        }
+    };
+    let mut config = Config::local(lookup).map_err(|problem| {
+        Failure::usage(format!("{problem}\nTo try it without an account: dropcollect run FILE --simulate"))
+    })?;
+    if let Some(collector) = &args.collector {
+        config.policy.default_collector = Some(collector.clone());
+    }
+    Ok(config)
+}
+
+async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> Result<Vec<InputObject>, Failure> {
+    let mut metadata: BTreeMap<String, String> =
+        args.options.given().map(|(name, value)| (name.to_owned(), value)).collect();
+    if let Some(collector) = &args.collector {
+        metadata.insert("collector".to_owned(), collector.clone());
+    }
+    let mut objects = Vec::new();
+    for (path, key) in named {
+        let object = engine.object(path, key, metadata.clone(), args.again).await.map_err(ours)?;
+        let known = engine.collector(&object).await.map_err(ours)?;
+        if let (Some(known), Some(asked)) = (known, &args.collector)
+            && known != *asked
+        {
+            return Err(Failure::usage(format!(
+                "{} has been run with {known}, and a run keeps its settings: add --again to run it with {asked} (and pay for it)",
+                path.display()
+            )));
+        }
+        objects.push(object);
+    }
+    Ok(objects)
+}
+
+/// Progress on standard error: a line that is rewritten on a terminal, a line for each change elsewhere.
+struct Progress<'a> {
+    engine: &'a Engine,
+    objects: &'a [InputObject],
+    shown: Mutex<BTreeMap<String, String>>,
+    terminal: bool,
+}
+
+impl Progress<'_> {
+    async fn show(&self) {
+        for object in self.objects {
+            // What cannot be read now is shown at the next tick.
+            let Ok(Some(status)) = self.engine.status(object).await else { continue };
+            let line = report::progress(&status);
+            let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if shown.insert(object.key.clone(), line.clone()).as_ref() == Some(&line) {
+                continue;
+            }
+            if self.terminal && self.objects.len() == 1 {
+                eprint!("\r\x1b[2K{line}");
+                drop(std::io::stderr().flush());
+            } else {
+                eprintln!("{line}");
+            }
+        }
+    }
+
+    fn clear(&self) {
+        if self.terminal && self.objects.len() == 1 {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
+async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -> Result<u8, Failure> {
+    let mut worst = exit::FINE;
+    for object in objects {
+        let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
+            worst = worst.max(unfinished(engine, object, stopped).await?);
+            continue;
+        };
+        let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
+        println!("{}", report::summary(&manifest, &key, &|key| engine.path(key)));
+        worst = worst.max(match manifest.state {
+            RunState::Complete | RunState::Running => exit::FINE,
+            RunState::CompleteWithFailures => exit::FAILURES,
+            RunState::Rejected => exit::USAGE,
+            RunState::Held => exit::HELD,
+        });
+    }
+    Ok(worst)
+}
+
+async fn unfinished(engine: &Engine, object: &InputObject, stopped: &Stopped) -> Result<u8, Failure> {
+    engine.refresh_status(object).await.map_err(ours)?;
+    if let Some(status) = engine.status(object).await.map_err(ours)? {
+        println!("{}", report::progress(&status));
+    }
+    match stopped {
+        Stopped::Credentials(reason) => {
+            eprintln!(
+                "{}: {reason}\nNothing is lost: set BRIGHT_DATA_API_TOKEN to a key that is accepted and run the same command again.",
+                object.key
+            );
+            Ok(exit::CREDENTIALS)
+        }
+        Stopped::Rest => {
+            eprintln!("{}: the rest waits for a person; see dropcollect status", object.key);
+            Ok(exit::HELD)
+        }
+    }
+}
+
+fn ours(error: EngineError) -> Failure {
+    Failure::ours(error.to_string())
+}

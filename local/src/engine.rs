@@ -1,0 +1,267 @@
+//! Runs the pipeline on one machine: the same handlers, fed from queues in a folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use pipeline::Pipeline;
+use pipeline::gate;
+use pipeline::keys;
+use pipeline::ledger::{self, RunRecord};
+use pipeline::manifest::{Manifest, RunState};
+use pipeline::messages::{Turn, Verdict};
+use pipeline::policy::Policy;
+use pipeline::ports::{Api, Clock, PortError, QueueName, Store};
+use pipeline::status::Status;
+use pipeline::words::InputObject;
+
+use crate::clock::WallClock;
+use crate::folder::{FolderInputs, FolderStore};
+use crate::lock::{FolderLock, LockError};
+use crate::queue::{FolderQueues, Received};
+
+/// Handlers that work at the same time.
+const HANDLERS_MAX: usize = 8;
+/// How long a handler may take before its message is given to another one. Handlers of this process are never stopped, so this is only
+/// for what hangs.
+const TURN_SECONDS: u32 = 6 * 3_600;
+/// How long a message rests after an error of the disk.
+const ERROR_SECONDS: u32 = 10;
+/// How often progress is reported.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Why the engine stopped before everything was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    /// Nothing is left to do, or nothing but what a person has to decide.
+    Rest,
+    /// The API refused the token: its words.
+    Credentials(String),
+}
+
+/// The folder could not be taken, or not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Another process works in it, or it cannot be written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The disk failed.
+    #[error("{0}: {source}", source = .0.source)]
+    Port(#[from] PortError),
+}
+
+/// The pipeline over one folder, held by this process alone.
+pub struct Engine {
+    /// The store: the folder.
+    pub store: FolderStore,
+    /// The files that are run.
+    pub inputs: FolderInputs,
+    pipeline: Arc<Pipeline>,
+    queues: FolderQueues,
+}
+
+type Handler = BoxFuture<'static, (Work, Result<Verdict, PortError>)>;
+
+/// What a handler works on.
+enum Work {
+    File(InputObject),
+    Message(QueueName, Received),
+}
+
+impl Engine {
+    /// Opens the engine on a folder whose lock is held.
+    pub async fn open(lock: &FolderLock, api: Arc<dyn Api>, policy: Policy) -> Result<Self, EngineError> {
+        let clock: Arc<dyn Clock> = Arc::new(WallClock);
+        let store = FolderStore::open(lock);
+        let queues = FolderQueues::open(lock, clock.clone())?;
+        // Whoever starts the program has had the chance to put the token right.
+        gate::open(&store, keys::TOKEN_GATE, clock.now()).await?;
+        let pipeline = Pipeline {
+            store: Arc::new(store.clone()),
+            queues: Arc::new(queues.clone()),
+            api,
+            alone_since: Some(clock.now()),
+            clock,
+            policy,
+        };
+        Ok(Self { store, inputs: FolderInputs::new("local"), pipeline: Arc::new(pipeline), queues })
+    }
+
+    /// The folder's path of a key.
+    pub fn path(&self, key: &str) -> String {
+        self.store.path(key).map_or_else(|_| key.to_owned(), |path| path.display().to_string())
+    }
+
+    /// The object of a file: its latest drop, or a new one if that is over and `again` asks for it, or if it was rejected, which cost
+    /// nothing. Drops of equal bytes under one key differ in their number, so a run that was cut off is always found again.
+    pub async fn object(
+        &self,
+        path: &Path,
+        key: &str,
+        metadata: BTreeMap<String, String>,
+        again: bool,
+    ) -> Result<InputObject, EngineError> {
+        let now = self.pipeline.clock.now();
+        let file = self.inputs.add(key, path, metadata, now).await?;
+        let drop = |number: u32| InputObject { sequencer: Some(format!("{number:08}")), ..file.clone() };
+        let mut number = 0;
+        while self.has(&keys::run(&drop(number + 1).run())).await? || self.manifest(&drop(number + 1)).await?.is_some() {
+            number += 1;
+        }
+        let latest = drop(number);
+        let over = self.manifest(&latest).await?;
+        let rejected = over.as_ref().is_some_and(|manifest| manifest.state == RunState::Rejected);
+        Ok(if rejected || (over.is_some() && again) { drop(number + 1) } else { latest })
+    }
+
+    /// The manifest of an object's run, if it is over.
+    pub async fn manifest(&self, object: &InputObject) -> Result<Option<Manifest>, EngineError> {
+        Ok(ledger::read(&self.store, &keys::manifest(&keys::input_path(&object.key), &object.run())).await?)
+    }
+
+    /// The collector that an object's run began with, if it has begun.
+    pub async fn collector(&self, object: &InputObject) -> Result<Option<String>, EngineError> {
+        let record: Option<RunRecord> = ledger::read(&self.store, &keys::run(&object.run())).await?;
+        Ok(record.map(|record| record.settings.collector))
+    }
+
+    /// What is known of an object's run while it goes on.
+    pub async fn status(&self, object: &InputObject) -> Result<Option<Status>, EngineError> {
+        let status: Option<Status> = ledger::read(&self.store, &keys::status(&keys::input_path(&object.key))).await?;
+        Ok(status.filter(|status| status.run == object.run()))
+    }
+
+    /// Refreshes the status of an object's run: at the end, when nothing else will.
+    pub async fn refresh_status(&self, object: &InputObject) -> Result<(), EngineError> {
+        if let Some(record) = ledger::read::<RunRecord>(&self.store, &keys::run(&object.run())).await? {
+            pipeline::status::refresh(&self.pipeline, &record, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn has(&self, key: &str) -> Result<bool, EngineError> {
+        Ok(self.store.get(key).await?.is_some())
+    }
+
+    /// Works until every one of the runs has its manifest, or nothing goes on without a person. `tick` is called now and then.
+    pub async fn run(&self, objects: &[InputObject], mut tick: impl AsyncFnMut()) -> Result<Stopped, EngineError> {
+        let mut handlers: FuturesUnordered<Handler> = objects.iter().map(|object| self.file(object.clone())).collect();
+        let mut ticks = tokio::time::interval(TICK);
+        let mut files = objects.len();
+        loop {
+            while handlers.len() < HANDLERS_MAX {
+                let Some(handler) = self.receive()? else { break };
+                handlers.push(handler);
+            }
+            if handlers.is_empty() && self.at_rest(objects, files).await? {
+                return Ok(Stopped::Rest);
+            }
+            tokio::select! {
+                _ = ticks.tick() => tick().await,
+                Some((work, result)) = handlers.next(), if !handlers.is_empty() => {
+                    if let Some(again) = self.done(work, result, &mut files)? {
+                        handlers.push(self.file(again));
+                    }
+                    if let Some(reason) = gate::reason(&self.store, keys::TOKEN_GATE).await? {
+                        while let Some((work, result)) = handlers.next().await {
+                            self.done(work, result, &mut files)?;
+                        }
+                        return Ok(Stopped::Credentials(reason));
+                    }
+                }
+                () = tokio::time::sleep(self.until_next_message()) => {}
+            }
+        }
+    }
+
+    async fn at_rest(&self, objects: &[InputObject], files: usize) -> Result<bool, EngineError> {
+        if files > 0 {
+            return Ok(false);
+        }
+        for object in objects {
+            if self.manifest(object).await?.is_none() {
+                let waits = QUEUES.iter().any(|queue| self.queues.queue(*queue).next_visible_at().is_some());
+                return Ok(!waits);
+            }
+        }
+        Ok(true)
+    }
+
+    fn file(&self, object: InputObject) -> Handler {
+        let (pipeline, inputs) = (self.pipeline.clone(), self.inputs.clone());
+        Box::pin(async move {
+            let turn = turn("file".to_owned(), pipeline.clock.now());
+            let result = pipeline.trigger(&inputs, &object, &turn).await;
+            (Work::File(object), result)
+        })
+    }
+
+    fn receive(&self) -> Result<Option<Handler>, EngineError> {
+        for queue in QUEUES {
+            let now = self.pipeline.clock.now();
+            let Some(received) = self.queues.queue(queue).receive(now, TURN_SECONDS)? else { continue };
+            let pipeline = self.pipeline.clone();
+            let turn = turn(received.message_id.clone(), received.sent_at);
+            return Ok(Some(Box::pin(async move {
+                let result = match queue {
+                    QueueName::Poll => pipeline.poll(&received.body, &turn).await,
+                    QueueName::Retry => pipeline.retry(&received.body, &turn).await,
+                };
+                (Work::Message(queue, received), result)
+            })));
+        }
+        Ok(None)
+    }
+
+    /// Tells the queue what became of a message. Returns a file that goes on.
+    fn done(&self, work: Work, result: Result<Verdict, PortError>, files: &mut usize) -> Result<Option<InputObject>, EngineError> {
+        match work {
+            Work::File(object) if matches!(result, Ok(Verdict::Again { .. })) => return Ok(Some(object)),
+            Work::File(_) => {
+                *files -= 1;
+                result?;
+            }
+            Work::Message(queue, received) => self.give_back(queue, &received, result)?,
+        }
+        Ok(None)
+    }
+
+    fn give_back(&self, queue: QueueName, received: &Received, result: Result<Verdict, PortError>) -> Result<(), EngineError> {
+        let queue = self.queues.queue(queue);
+        let now = self.pipeline.clock.now();
+        match result {
+            Ok(Verdict::Done) => drop(queue.delete(&received.receipt)?),
+            Ok(Verdict::Again { after_seconds, why }) => {
+                tracing::debug!(message = received.body, after_seconds, why, "again");
+                queue.give_back(now, &received.receipt, after_seconds)?;
+            }
+            Ok(Verdict::SetAside { why }) => {
+                tracing::error!(message = received.body, why, "set aside");
+                queue.set_aside(&received.receipt, &why)?;
+            }
+            Err(error) => {
+                tracing::error!(message = received.body, %error, source = %error.source, "will be tried again");
+                queue.give_back(now, &received.receipt, ERROR_SECONDS)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn until_next_message(&self) -> Duration {
+        let now = self.pipeline.clock.now();
+        let next = QUEUES.iter().filter_map(|queue| self.queues.queue(*queue).next_visible_at()).min();
+        let milliseconds = next.map_or(1_000, |next| next.as_millisecond() - now.as_millisecond());
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0).clamp(10, 1_000))
+    }
+}
+
+const QUEUES: [QueueName; 2] = [QueueName::Poll, QueueName::Retry];
+
+fn turn(message_id: String, sent_at: Timestamp) -> Turn {
+    Turn { message_id, sent_at, ends_at: pipeline::longest_turn(Timestamp::now()) }
+}

@@ -1,0 +1,146 @@
+//! One process per folder.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::folder::disk::{PRIVATE, TEMPORARY};
+
+/// Why the folder cannot be used by this process.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process works on it.
+    #[error("{} is in use by process {}", root.display(), pid.map_or("(unknown)".to_owned(), |pid| pid.to_string()))]
+    Taken {
+        /// The folder.
+        root: PathBuf,
+        /// Process id of the other one, if it has written it down yet.
+        pid: Option<u32>,
+    },
+    /// The folder or the lock file in it cannot be written.
+    #[error("{} cannot be used: {source}", root.display())]
+    Unusable {
+        /// The folder.
+        root: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The right to write into a folder, for as long as a clone of this lives. The operating system takes it back from a process that
+/// ends in any way, so after a kill nothing has to be cleared by hand.
+#[derive(Debug, Clone)]
+pub struct FolderLock {
+    held: Arc<Held>,
+    sync: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    root: PathBuf,
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes the folder, which is made if there is none, and clears the temporary files that a killed process left in it.
+    pub fn take(root: &Path) -> Result<Self, LockError> {
+        let unusable = |source| LockError::Unusable { root: root.to_owned(), source };
+        fs::create_dir_all(root.join(PRIVATE)).map_err(unusable)?;
+        let path = root.join(PRIVATE).join("lock");
+        // The file is never removed: whoever holds a removed file open would believe to have the lock.
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(LockError::Taken { root: root.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        write_pid(&mut file).map_err(unusable)?;
+        clear_temporary(&root.join(PRIVATE).join(TEMPORARY)).map_err(unusable)?;
+        Ok(Self { held: Arc::new(Held { root: root.to_owned(), _file: file }), sync: true })
+    }
+
+    /// What is opened with this one does not wait for the disk: some milliseconds less for every write. A kill is survived all the
+    /// same, a loss of power is not. For tests and for work that costs nothing.
+    #[must_use]
+    pub fn without_sync(self) -> Self {
+        Self { sync: false, ..self }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.held.root
+    }
+
+    /// Whether writes wait for the disk.
+    pub(crate) fn sync(&self) -> bool {
+        self.sync
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+/// The lock proves that whoever wrote these files is dead.
+fn clear_temporary(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir_all(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_taken_once_and_the_second_learns_by_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("new/folder");
+        let lock = FolderLock::take(&root).unwrap();
+        let error = FolderLock::take(&root).unwrap_err();
+        assert!(matches!(error, LockError::Taken { pid, .. } if pid == Some(std::process::id())), "{error}");
+        let left = root.join(PRIVATE).join(TEMPORARY).join("left");
+        fs::write(&left, "half").unwrap();
+        drop(lock);
+        let _again = FolderLock::take(&root).unwrap();
+        assert!(!left.exists());
+    }
+
+    /// Where this is set, the test below is the process that gets killed.
+    const TO_HOLD: &str = "DROPCOLLECT_TEST_FOLDER_TO_HOLD";
+
+    #[test]
+    fn a_killed_process_leaves_the_folder_free() {
+        if let Some(root) = std::env::var_os(TO_HOLD) {
+            let _lock = FolderLock::take(Path::new(&root)).unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(60));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "lock::tests::a_killed_process_leaves_the_folder_free"])
+            .env(TO_HOLD, folder.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid_file = folder.path().join(PRIVATE).join("lock");
+        while fs::read_to_string(&pid_file).unwrap_or_default().trim() != child.id().to_string() {
+            assert_eq!(child.try_wait().unwrap(), None, "the other process ended by itself");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let error = FolderLock::take(folder.path()).unwrap_err();
+        assert!(matches!(error, LockError::Taken { pid, .. } if pid == Some(child.id())), "{error}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        FolderLock::take(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,55 @@
+//! Files for a world, and what should become of their rows.
+
+use std::collections::BTreeMap;
+
+use dropcollect::memory::MemoryInputs;
+use jiff::Timestamp;
+use pipeline::words::InputObject;
+
+use super::dice::Dice;
+
+/// A dropped file and what is in it.
+pub struct Dropped {
+    /// The object.
+    pub object: InputObject,
+    /// Rows of the file.
+    pub read: u64,
+    /// Rows that are no valid input.
+    pub rejected: u64,
+    /// Rows that repeat an earlier one.
+    pub duplicates: u64,
+    /// The inputs that must be sent, as canonical JSON.
+    pub inputs: Vec<String>,
+}
+
+/// Drops one to three files of a few rows.
+pub(super) fn drop_some(dice: &mut Dice, inputs: &MemoryInputs, now: Timestamp) -> Vec<Dropped> {
+    (0..1 + dice.below(3)).map(|number| drop_one(dice, inputs, number, now)).collect()
+}
+
+fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestamp) -> Dropped {
+    let rows = dice.pick(&[1, 2, 5, 12, 45]);
+    let mut unique = Vec::new();
+    let (mut rejected, mut duplicates) = (0, 0);
+    let mut body = String::new();
+    for row in 0..rows {
+        let kind = dice.below(12);
+        if kind == 0 {
+            rejected += 1;
+            body.push_str("{\"url\": }\n");
+        } else if kind == 1 && !unique.is_empty() {
+            duplicates += 1;
+            let repeated: &String = &unique[dice.below(unique.len())];
+            body.push_str(repeated);
+            body.push('\n');
+        } else {
+            let line = format!(r#"{{"n":{row},"url":"https://shop.example/{number}/{row}"}}"#);
+            body.push_str(&line);
+            body.push('\n');
+            unique.push(line);
+        }
+    }
+    let key = format!("in/file-{number}.ndjson");
+    let object = inputs.put("in", &key, body, &BTreeMap::new(), now);
+    Dropped { object, read: rows as u64, rejected, duplicates, inputs: unique }
+}

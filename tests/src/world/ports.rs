@@ -1,0 +1,178 @@
+//! The ports of a world: real adapters in memory and the simulated API, with a cut possible around every effect.
+
+use std::sync::{Arc, Mutex};
+
+use adapters::dca;
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use pipeline::ports::*;
+use pipeline::words::InputObject;
+
+use super::cuts::{Cut, Cuts};
+use dropcollect::clock::VirtualClock;
+use dropcollect::simulator::{self, Fault, Service};
+
+/// A store with cuts.
+pub(super) struct CutStore<S>(pub(super) S, pub(super) Cuts);
+
+#[async_trait]
+impl<S: Store> Store for CutStore<S> {
+    async fn get(&self, key: &str) -> Result<Option<Stored>, PortError> {
+        self.1.around("store.get", key, self.0.get(key)).await
+    }
+    async fn create(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<Written, PortError> {
+        self.1.around("store.create", key, self.0.create(key, body, info)).await
+    }
+    async fn replace(&self, key: &str, body: Bytes, expected: Option<&Tag>) -> Result<Written, PortError> {
+        self.1.around("store.replace", key, self.0.replace(key, body, expected)).await
+    }
+    async fn put(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<(), PortError> {
+        self.1.around("store.put", key, self.0.put(key, body, info)).await
+    }
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Listing, PortError> {
+        self.1.around("store.list", prefix, self.0.list(prefix, after)).await
+    }
+    async fn begin_upload(&self, key: &str, info: &ObjectInfo) -> Result<UploadId, PortError> {
+        self.1.around("store.begin_upload", key, self.0.begin_upload(key, info)).await
+    }
+    async fn upload_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag, PortError> {
+        self.1.around("store.upload_part", key, self.0.upload_part(key, upload, number, body)).await
+    }
+    async fn complete_upload(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<Completed, PortError> {
+        self.1.around("store.complete_upload", key, self.0.complete_upload(key, upload, parts)).await
+    }
+    async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), PortError> {
+        self.1.around("store.abort_upload", key, self.0.abort_upload(key, upload)).await
+    }
+}
+
+/// Inputs with cuts.
+pub(super) struct CutInputs<I>(pub(super) I, pub(super) Cuts);
+
+#[async_trait]
+impl<I: Inputs> Inputs for CutInputs<I> {
+    async fn open(&self, object: &InputObject) -> Result<Option<OpenInput>, PortError> {
+        self.1.around("inputs.open", &object.key, self.0.open(object)).await
+    }
+}
+
+/// Queues with cuts.
+pub(super) struct CutQueues<Q>(pub(super) Q, pub(super) Cuts);
+
+#[async_trait]
+impl<Q: Queues> Queues for CutQueues<Q> {
+    async fn send(&self, queue: QueueName, bodies: &[String], delay_seconds: u32) -> Result<(), PortError> {
+        self.1.around("queues.send", &bodies.concat(), self.0.send(queue, bodies, delay_seconds)).await
+    }
+}
+
+/// The client of the API with cuts: an answer may be lost after the API has worked.
+pub(super) struct CutApi<A>(pub(super) A, pub(super) Cuts);
+
+#[async_trait]
+impl<A: Api> Api for CutApi<A> {
+    async fn trigger(&self, request: &TriggerRequest, send_by: Timestamp) -> SendAnswer {
+        let detail = format!("{:?}", request.query);
+        let cut = self.1.decide("api.trigger", &detail).await;
+        if cut == Some(Cut::FailBefore) {
+            return SendAnswer::NotSent { why: "injected".into() };
+        }
+        let answer = self.0.trigger(request, send_by).await;
+        self.1.note(&format!("{answer:?}"));
+        self.1.after(cut).await;
+        match cut {
+            Some(Cut::FailAfter) => SendAnswer::InDoubt { why: "injected".into() },
+            _ => answer,
+        }
+    }
+    async fn dataset(&self, collection: &str) -> Looked<Dataset> {
+        let cut = self.1.decide("api.dataset", collection).await;
+        look(&self.1, cut, self.0.dataset(collection)).await
+    }
+    async fn log(&self, collection: &str) -> Looked<JobLog> {
+        let cut = self.1.decide("api.log", collection).await;
+        look(&self.1, cut, self.0.log(collection)).await
+    }
+    async fn errors(&self, collection: &str) -> Looked<Vec<JobError>> {
+        let cut = self.1.decide("api.errors", collection).await;
+        look(&self.1, cut, self.0.errors(collection)).await
+    }
+    async fn jobs(&self, collector: &str, from: Date, to: Date, offset: u64) -> Looked<JobPage> {
+        let cut = self.1.decide("api.jobs", collector).await;
+        look(&self.1, cut, self.0.jobs(collector, from, to, offset)).await
+    }
+    async fn cancel(&self, collection: &str) -> Looked<()> {
+        let cut = self.1.decide("api.cancel", collection).await;
+        look(&self.1, cut, self.0.cancel(collection)).await
+    }
+}
+
+async fn look<T>(cuts: &Cuts, cut: Option<Cut>, asked: impl Future<Output = Looked<T>>) -> Looked<T> {
+    if cut == Some(Cut::FailBefore) {
+        return Looked::Trouble { why: "injected".into() };
+    }
+    let answer = asked.await;
+    cuts.after(cut).await;
+    match cut {
+        Some(Cut::FailAfter) => Looked::Trouble { why: "injected".into() },
+        _ => answer,
+    }
+}
+
+/// Carries requests to the simulated service in this process, on the world's clock.
+pub(super) struct Wire {
+    /// The service.
+    pub(super) service: Arc<Mutex<Service>>,
+    /// The world's clock.
+    pub(super) clock: VirtualClock,
+}
+
+#[async_trait]
+impl dca::Transport for Wire {
+    async fn call(&self, request: dca::Request, kind: dca::Kind) -> Result<dca::Response, dca::TransportError> {
+        let now = self.clock.now();
+        if matches!(kind, dca::Kind::Send { send_by } if now > send_by) {
+            return Err(dca::TransportError::NotSent { why: "too late".into() });
+        }
+        let simulated = simulator::Request {
+            method: request.method.as_str().to_owned(),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+        };
+        let reply = self.service.lock().unwrap_or_else(std::sync::PoisonError::into_inner).handle(now, &simulated);
+        let broken = |why: &str| dca::TransportError::Broken { why: why.to_owned() };
+        let chunks: Vec<Bytes> = match reply.fault {
+            Fault::NotConnected => return Err(dca::TransportError::NotSent { why: "refused".into() }),
+            Fault::AnswerLost => return Err(broken("reset")),
+            Fault::AnswerCut { after } => {
+                let whole = reply.body.into_bytes();
+                vec![whole.slice(..after.min(whole.len()))]
+            }
+            Fault::None => reply.body.into_chunks().collect(),
+        };
+        let cut = matches!(reply.fault, Fault::AnswerCut { .. });
+        Ok(dca::Response { status: reply.status, headers: reply.headers, body: Box::new(Pieces { chunks, cut }) })
+    }
+}
+
+struct Pieces {
+    chunks: Vec<Bytes>,
+    cut: bool,
+}
+
+#[async_trait]
+impl Chunks for Pieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, PortError> {
+        while !self.chunks.is_empty() {
+            let chunk = self.chunks.remove(0);
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+        if self.cut { Err(PortError::new("dataset", "cut")) } else { Ok(None) }
+    }
+}
