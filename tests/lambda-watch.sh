@@ -65,5 +65,5 @@ watch_port=$(free_port)
 start watch cargo lambda watch --invoke-address 127.0.0.1 --invoke-port "$watch_port" --concurrency 4
 wait_for 600 "cargo lambda watch" bash -c "exec 3<>/dev/tcp/127.0.0.1/$watch_port"
 # What the samples say is true here too: S3's test message is no file, and the dropped file is.
-cargo lambda invoke trigger --invoke-address 127.0.0.1 --invoke-port "$watch_port" --data-file infra/events/input-queue-test-event.json
+timeout 120 cargo lambda invoke trigger --invoke-address 127.0.0.1 --invoke-port "$watch_port" --data-file infra/events/input-queue-test-event.json
 timeout 300 "$python" tests/lambda_watch.py run "$scratch" "$watch_port"

@@ -39,10 +39,15 @@ def upload(bucket, key):
     s3.abort_multipart_upload(**at, UploadId=begun)
 
 
+def address(arn):
+    """The address of a queue: beside the poll queue's, as every queue of the stack."""
+    return os.environ["POLL_QUEUE_URL"].rsplit("/", 1)[0] + "/" + arn.rsplit(":", 1)[1]
+
+
 def work(record, work):
-    queue = sqs.get_queue_url(QueueName=record["eventSourceARN"].rsplit(":", 1)[1])["QueueUrl"]
+    queue = address(record["eventSourceARN"])
     redrive = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
-    dead = queue.rsplit("/", 1)[0] + "/" + json.loads(redrive)["deadLetterTargetArn"].rsplit(":", 1)[1]
+    dead = address(json.loads(redrive)["deadLetterTargetArn"])
     inputs = {"Bucket": work["bucket"], "Key": work["key"]}
     absent = {**inputs, "Key": "absent"}
     own = {"Bucket": dataset, "Key": f"probe/{name}.own"}
@@ -79,7 +84,7 @@ def work(record, work):
 
 def leave(record):
     """Lets a message come back in a second."""
-    queue = sqs.get_queue_url(QueueName=record["eventSourceARN"].rsplit(":", 1)[1])["QueueUrl"]
+    queue = address(record["eventSourceARN"])
     sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=1)
     return {"itemIdentifier": record["messageId"]}
 

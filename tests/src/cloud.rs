@@ -84,7 +84,7 @@ impl Drop for Running {
 /// A running MiniStack.
 pub struct Cloud {
     // Stopped before its folder is removed: fields are dropped in this order.
-    process: Running,
+    _process: Running,
     folder: TempDir,
     tools: PathBuf,
     endpoint: String,
@@ -124,7 +124,7 @@ impl Cloud {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let cloud = Self { process: Running::start(&mut command)?, folder, tools, endpoint };
+        let cloud = Self { _process: Running::start(&mut command)?, folder, tools, endpoint };
         cloud.ready().await?;
         cloud.secrets().create_secret().name(SECRET).secret_string(TOKEN).send().await?;
         Ok(Some(cloud))
@@ -139,17 +139,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Where it listens.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    /// Its process id.
-    pub fn id(&mut self) -> u32 {
-        self.process.child().id()
-    }
-
-    /// What it and the functions have written so far, for a failed test to show.
+    /// What it has written so far, for a failed test to show.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("ministack.log")).unwrap_or_default()
     }

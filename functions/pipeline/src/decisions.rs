@@ -49,8 +49,8 @@ pub fn decide(code: &str, retry_unattributed: bool) -> Decision {
         codes::UNATTRIBUTED if !retry_unattributed => Decision::Final,
         code if code.starts_with("refused_") => Decision::Final,
         // Limits need time to recover.
-        "global_rate_limit" | "bucket_rate_limit" | "worker_too_busy" => Decision::Again { after: 120 },
-        "blocked" | "block" | "detect_block" | "captcha_timeout" => Decision::Again { after: 60 },
+        "global_rate_limit" | "bucket_rate_limit" | "worker_too_busy" => Decision::Again { after: 30 },
+        "blocked" | "block" | "detect_block" | "captcha_timeout" => Decision::Again { after: 15 },
         // Everything else is trouble on the way (browser, proxy, network, parser, platform), or unknown.
         _ => Decision::Again { after: 5 },
     }
@@ -70,7 +70,7 @@ mod tests {
             assert_eq!(decide(code, true), Decision::Again { after: 5 }, "{code}");
         }
         for code in ["worker_too_busy", "global_rate_limit", "bucket_rate_limit"] {
-            assert_eq!(decide(code, true), Decision::Again { after: 120 }, "{code}");
+            assert_eq!(decide(code, true), Decision::Again { after: 30 }, "{code}");
         }
         assert_eq!(decide(codes::UNATTRIBUTED, false), Decision::Final);
         assert_eq!(decide(codes::UNATTRIBUTED, true), Decision::Again { after: 5 });

@@ -64,7 +64,7 @@ impl Work<'_> {
         for (failed, certain) in failures {
             match decide(&failed.code, retry_unattributed) {
                 Decision::Again { after } if certain && attempt < attempts_max => {
-                    wait = wait.max(after.saturating_mul(attempt)).min(limits::DELAY_SECONDS_MAX);
+                    wait = wait.max(after).min(limits::DELAY_SECONDS_MAX);
                     fates.again.push(failed);
                 }
                 _ => fates.failed.push(failed),
