@@ -32,6 +32,8 @@ const HANDLERS_MAX: usize = 8;
 const TURN_SECONDS: u32 = 6 * 3_600;
 /// How long a message rests after an error of the disk.
 const ERROR_SECONDS: u32 = 10;
+/// Longest sleep between two looks at the queues.
+const IDLE: Duration = Duration::from_secs(1);
 /// How often progress is reported.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -110,7 +112,8 @@ impl Engine {
         let file = self.inputs.add(key, path, metadata, now).await?;
         let drop = |number: u32| InputObject { sequencer: Some(format!("{number:08}")), ..file.clone() };
         let mut number = 0;
-        while self.has(&keys::run(&drop(number + 1).run())).await? || self.manifest(&drop(number + 1)).await?.is_some() {
+        while self.has(&keys::run(&drop(number + 1).run())).await? || self.manifest(&drop(number + 1)).await?.is_some()
+        {
             number += 1;
         }
         let latest = drop(number);
@@ -146,6 +149,12 @@ impl Engine {
 
     async fn has(&self, key: &str) -> Result<bool, EngineError> {
         Ok(self.store.get(key).await?.is_some())
+    }
+
+    /// How many messages wait for their time, and in how many seconds the next one is due.
+    pub fn waiting(&self) -> (usize, u64) {
+        let waiting = QUEUES.iter().map(|queue| self.queues.queue(*queue).messages().len()).sum();
+        (waiting, self.until_next_message_at().map_or(0, |next| next.as_secs()))
     }
 
     /// Works until every one of the runs has its manifest, or nothing goes on without a person. `tick` is called now and then.
@@ -219,7 +228,12 @@ impl Engine {
     }
 
     /// Tells the queue what became of a message. Returns a file that goes on.
-    fn done(&self, work: Work, result: Result<Verdict, PortError>, files: &mut usize) -> Result<Option<InputObject>, EngineError> {
+    fn done(
+        &self,
+        work: Work,
+        result: Result<Verdict, PortError>,
+        files: &mut usize,
+    ) -> Result<Option<InputObject>, EngineError> {
         match work {
             Work::File(object) if matches!(result, Ok(Verdict::Again { .. })) => return Ok(Some(object)),
             Work::File(_) => {
@@ -231,7 +245,12 @@ impl Engine {
         Ok(None)
     }
 
-    fn give_back(&self, queue: QueueName, received: &Received, result: Result<Verdict, PortError>) -> Result<(), EngineError> {
+    fn give_back(
+        &self,
+        queue: QueueName,
+        received: &Received,
+        result: Result<Verdict, PortError>,
+    ) -> Result<(), EngineError> {
         let queue = self.queues.queue(queue);
         let now = self.pipeline.clock.now();
         match result {
@@ -253,10 +272,13 @@ impl Engine {
     }
 
     fn until_next_message(&self) -> Duration {
+        self.until_next_message_at().unwrap_or(IDLE).clamp(Duration::from_millis(10), IDLE)
+    }
+
+    fn until_next_message_at(&self) -> Option<Duration> {
         let now = self.pipeline.clock.now();
-        let next = QUEUES.iter().filter_map(|queue| self.queues.queue(*queue).next_visible_at()).min();
-        let milliseconds = next.map_or(1_000, |next| next.as_millisecond() - now.as_millisecond());
-        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0).clamp(10, 1_000))
+        let next = QUEUES.iter().filter_map(|queue| self.queues.queue(*queue).next_visible_at()).min()?;
+        Some(Duration::from_millis(u64::try_from(next.as_millisecond() - now.as_millisecond()).unwrap_or(0)))
     }
 }
 

@@ -200,12 +200,7 @@ impl Reader<'_> {
                 default.output_compression,
             ),
             on_in_doubt: self.word("ON_IN_DOUBT", &on_in_doubt, default.on_in_doubt),
-            in_doubt_window_seconds: self.number(
-                "IN_DOUBT_WINDOW_SECONDS",
-                60,
-                86_400,
-                default.in_doubt_window_seconds,
-            ),
+            in_doubt_window_seconds: self.number("IN_DOUBT_WINDOW_SECONDS", 1, 86_400, default.in_doubt_window_seconds),
             trigger_defaults: self.trigger_defaults(),
         }
     }

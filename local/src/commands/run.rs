@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use adapters::aws::Aws;
 use adapters::clock::WallClock;
@@ -22,6 +23,8 @@ use tokio::net::TcpListener;
 
 use super::{Failure, RunArgs, exit};
 
+/// How often a file gets a line of progress where standard error is no terminal.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// Collector of simulated runs that name none.
 const SIMULATED_COLLECTOR: &str = "c_simulated";
 
@@ -121,18 +124,21 @@ async fn api(config: &Config) -> Result<Arc<dyn Api>, Failure> {
     let clock = Arc::new(WallClock);
     let transport = HttpTransport::new(&config.api_url, Times::default(), clock.clone());
     let transport = transport.map_err(|error| Failure::usage(format!("BRIGHT_DATA_API_URL: {error}")))?;
-    let token: Arc<dyn Token> = match &config.token {
-        Some(TokenFrom::Given(token)) => Arc::new(FixedToken(token.clone())),
-        Some(TokenFrom::Secret(id)) => {
-            let secret = TokenSecret::new(Aws::from_env(config).await.secrets(), id);
-            let token = RereadToken::read(secret, clock.clone()).await;
-            Arc::new(token.map_err(|error| Failure::usage(format!("BRIGHT_DATA_API_TOKEN_SECRET: {error}: {}", error.source)))?)
-        }
-        None => {
-            let hint = "set BRIGHT_DATA_API_TOKEN to an API key, or add --simulate to try it without an account";
-            return Err(Failure::usage(format!("there is no API token: {hint}")));
-        }
-    };
+    let token: Arc<dyn Token> =
+        match &config.token {
+            Some(TokenFrom::Given(token)) => Arc::new(FixedToken(token.clone())),
+            Some(TokenFrom::Secret(id)) => {
+                let secret = TokenSecret::new(Aws::from_env(config).await.secrets(), id);
+                let token = RereadToken::read(secret, clock.clone()).await;
+                Arc::new(token.map_err(|error| {
+                    Failure::usage(format!("BRIGHT_DATA_API_TOKEN_SECRET: {error}: {}", error.source))
+                })?)
+            }
+            None => {
+                let hint = "set BRIGHT_DATA_API_TOKEN to an API key, or add --simulate to try it without an account";
+                return Err(Failure::usage(format!("there is no API token: {hint}")));
+            }
+        };
     Ok(Arc::new(Client::new(transport, token, clock)))
 }
 
@@ -163,7 +169,8 @@ async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> 
 struct Progress<'a> {
     engine: &'a Engine,
     objects: &'a [InputObject],
-    shown: Mutex<BTreeMap<String, String>>,
+    /// The last line of each file, and when it was printed.
+    shown: Mutex<BTreeMap<String, (String, Instant)>>,
     terminal: bool,
 }
 
@@ -172,18 +179,31 @@ impl Progress<'_> {
         for object in self.objects {
             // What cannot be read now is shown at the next tick.
             let Ok(Some(status)) = self.engine.status(object).await else { continue };
-            let line = report::progress(&status);
-            let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if shown.insert(object.key.clone(), line.clone()).as_ref() == Some(&line) {
-                continue;
+            let mut line = report::progress(&status);
+            let (waiting, next) = self.engine.waiting();
+            if status.manifest.is_none() && waiting > 0 {
+                line.push_str(&format!("; {waiting} batches under way, next look in {next} s"));
             }
-            if self.terminal && self.objects.len() == 1 {
-                eprint!("\r\x1b[2K{line}");
-                drop(std::io::stderr().flush());
-            } else {
-                eprintln!("{line}");
-            }
+            self.print(&object.key, line);
         }
+    }
+
+    /// A terminal shows every change in one line that is rewritten; a log gets a line every few seconds.
+    fn print(&self, key: &str, line: String) {
+        let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rewritten = self.terminal && self.objects.len() == 1;
+        if let Some((known, at)) = shown.get(key)
+            && (*known == line || (!rewritten && at.elapsed() < LOG_INTERVAL))
+        {
+            return;
+        }
+        if rewritten {
+            eprint!("\r\x1b[2K{line}");
+            drop(std::io::stderr().flush());
+        } else {
+            eprintln!("{line}");
+        }
+        shown.insert(key.to_owned(), (line, Instant::now()));
     }
 
     fn clear(&self) {

@@ -32,9 +32,9 @@ section! {
         without_status_code: f64 = 0.1,
         /// Codes of transient failures with their weights (names of the error-codes page).
         transient_codes: BTreeMap<String, f64> = weights(&["infra_error", "runner_disconnected", "browser_disconnected",
-            "worker_too_busy", "proxy_error", "global_rate_limit", "bucket_rate_limit", "navigation_timeout"]),
+            "crawl_error", "proxy_error", "timeout", "net_err_tunnel", "navigation_timeout"]),
         /// Codes of permanent failures with their weights.
-        permanent_codes: BTreeMap<String, f64> = weights(&["dead_page", "dead_page", "blocked", "bad_input", "parse_error"]),
+        permanent_codes: BTreeMap<String, f64> = weights(&["dead_page", "dead_page", "wait_element_timeout", "bad_input", "parse_error"]),
         /// Fates by a part of the input's text: `"/dead/" = "permanent"`. The first that fits wins.
         marked: BTreeMap<String, Fate> = BTreeMap::new(),
     }
