@@ -42,7 +42,12 @@ fn one_seed_gives_one_trace() {
 fn one_world() {
     let Ok(asked) = std::env::var("DROPCOLLECT_WORLD") else { return };
     let numbers: Vec<u64> = asked.split(',').filter_map(|number| number.parse().ok()).collect();
-    let plan = Plan { seed: numbers[0], faults: numbers[1] as usize, on_in_doubt: OnInDoubt::Reconcile, calm: numbers[1] == 0 };
+    let plan = Plan {
+        seed: numbers[0],
+        faults: numbers[1] as usize,
+        on_in_doubt: OnInDoubt::Reconcile,
+        calm: numbers[1] == 0,
+    };
     let mut world = World::new(&plan);
     world.run();
     println!("{}\n{:?}\n{:?}", dropcollect_tests::world::checks::story(&world), world.cuts.injected(), check(&world));
