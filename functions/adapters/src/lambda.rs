@@ -175,16 +175,18 @@ impl<D: Deliveries> Worker<D> {
         }
     }
 
-    /// Runs `work`, and tells the queue that it goes on.
+    /// Runs `work`, and tells the queue beside it that it goes on. Work never waits for that.
     async fn kept_invisible<T>(&self, delivery: &Delivery, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            self.again_after(delivery, self.visibility.working).await;
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = tokio::time::sleep(self.visibility.renewed) => {}
+        let renew = async {
+            loop {
+                self.again_after(delivery, self.visibility.working).await;
+                tokio::time::sleep(self.visibility.renewed).await;
             }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = renew => unreachable!("it renews until it is dropped"),
         }
     }
 
