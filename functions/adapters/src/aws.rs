@@ -5,10 +5,14 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+use pipeline::ports::PortError;
+
 use crate::config::Config;
+use crate::text_of;
 
 /// What all clients share: one HTTP client with one TLS provider.
 pub struct Aws {
@@ -59,4 +63,47 @@ fn timeouts() -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(3))
         .operation_attempt_timeout(Duration::from_secs(60))
         .build()
+}
+
+/// What came of `call`. The SDK's own texts are either two words or a page with all headers; this is the line that a person needs.
+pub(crate) fn failed<E>(call: impl Into<String>, error: &SdkError<E>) -> PortError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let said = match (status(error), error.code(), error.message()) {
+        (Some(status), Some(code), message) => format!("{code} ({status}): {}", message.unwrap_or("no text")),
+        (Some(status), None, _) => format!("{}, status {status}", text_of(error)),
+        _ => text_of(error),
+    };
+    let request = error.meta().extra("aws_request_id").map(|id| format!(", request {id}")).unwrap_or_default();
+    PortError::new(call, format!("{said}{request}"))
+}
+
+/// The HTTP status, if there was an answer.
+pub(crate) fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::http::HttpResponse;
+    use aws_sdk_s3::error::ErrorMetadata;
+    use aws_sdk_s3::operation::get_object::GetObjectError;
+    use aws_sdk_s3::primitives::SdkBody;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line() {
+        let said =
+            ErrorMetadata::builder().code("AccessDenied").message("Access Denied").custom("aws_request_id", "R1");
+        let mut response = HttpResponse::new(403.try_into().unwrap(), SdkBody::from("a page of XML"));
+        response.headers_mut().insert("x-secret", "header");
+        let error = SdkError::service_error(GetObjectError::generic(said.build()), response);
+        let told = text_of(&failed("get k", &error));
+        assert_eq!(told, "get k: AccessDenied (403): Access Denied, request R1");
+
+        let error: SdkError<GetObjectError> = SdkError::timeout_error("no answer in 60 s");
+        assert_eq!(text_of(&failed("get k", &error)), "get k: request has timed out: no answer in 60 s");
+    }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use pipeline::policy::limits::COLLECTION_DEADLINE_SECONDS_MAX;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
+use pipeline::settings::{OPTIONS, SettingProblem, settle};
 use secrecy::SecretString;
 
 /// Which binary is started: they need different things.
@@ -174,7 +175,7 @@ impl Reader<'_> {
         let on_in_doubt =
             [("reconcile", OnInDoubt::Reconcile), ("hold", OnInDoubt::Hold), ("retrigger", OnInDoubt::Retrigger)];
         Policy {
-            default_collector: self.value("BRIGHT_DATA_COLLECTOR_ID", "a collector id like c_abc123", collector),
+            default_collector: self.collector(),
             batch_inputs_max: self.number("BATCH_INPUTS_MAX", 1, 1_000_000, default.batch_inputs_max),
             batch_bytes_max: self.number("BATCH_BYTES_MAX", 1_000, 100_000_000, default.batch_bytes_max),
             attempts_max: self.number("ATTEMPTS_MAX", 1, 100, default.attempts_max),
@@ -209,45 +210,37 @@ impl Reader<'_> {
     /// them: it replaces a running job, so only a file can ask for it.
     fn trigger_defaults(&mut self) -> BTreeMap<String, String> {
         let mut defaults = BTreeMap::new();
-        for (option, accepted, fits) in TRIGGER_OPTIONS {
+        for option in OPTIONS.into_iter().filter(|option| *option != "confirm-cancel") {
             let name = format!("TRIGGER_{}", option.to_ascii_uppercase().replace('-', "_"));
-            if let Some(value) = self.value(&name, accepted, |text| fits(text).then(|| text.to_owned())) {
-                defaults.insert((*option).to_owned(), value);
-            }
+            let Some(value) = self.get(&name) else { continue };
+            let default = BTreeMap::from([(option.to_owned(), value.clone())]);
+            self.settles(&name, Policy { trigger_defaults: default.clone(), ..some_collector() });
+            defaults.extend(default);
         }
         defaults
     }
+
+    fn collector(&mut self) -> Option<String> {
+        const NAME: &str = "BRIGHT_DATA_COLLECTOR_ID";
+        let default_collector = self.get(NAME)?;
+        self.settles(NAME, Policy { default_collector: Some(default_collector.clone()), ..Policy::default() });
+        Some(default_collector)
+    }
+
+    /// A file that says nothing itself would be rejected for a bad default, so the pipeline's own rules are asked at start.
+    fn settles(&mut self, variable: &str, policy: Policy) {
+        match settle(&policy, "file.csv", &BTreeMap::new()) {
+            Ok(_) => {}
+            Err(SettingProblem::BadValue { value, expected, .. }) => {
+                self.problems.push(format!("{variable} is {value:?}, but must be {expected}"));
+            }
+            Err(problem) => self.problems.push(format!("{variable}: {problem}")),
+        }
+    }
 }
 
-type TriggerOption = (&'static str, &'static str, fn(&str) -> bool);
-
-const TRIGGER_OPTIONS: &[TriggerOption] = &[
-    ("version", "plain text of at most 100 characters", plain),
-    ("queue", "plain text of at most 100 characters", plain),
-    ("queue-next", "0 or 1", switch),
-    ("deadline", "a time like 1h, 30m or 45s", deadline),
-    ("no-downloads", "0 or 1", switch),
-    ("override-incompatible-schema", "0 or 1", switch),
-    ("override-incompatible-input-schema", "0 or 1", switch),
-];
-
-fn plain(text: &str) -> bool {
-    text.len() <= 100 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
-}
-
-fn switch(text: &str) -> bool {
-    matches!(text, "0" | "1")
-}
-
-fn deadline(text: &str) -> bool {
-    let number = text.trim_end_matches(['h', 'm', 's']);
-    number.len() + 1 == text.len() && number.parse::<u32>().is_ok_and(|number| number > 0)
-}
-
-fn collector(text: &str) -> Option<String> {
-    let id = text.strip_prefix("c_")?;
-    let fine = id.len() >= 6 && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    fine.then(|| text.to_owned())
+fn some_collector() -> Policy {
+    Policy { default_collector: Some("c_collector".to_owned()), ..Policy::default() }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
+use pipeline::longest_turn;
 use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::limits::WAIT_SECONDS_MAX;
 use pipeline::ports::{Clock, PortError};
@@ -18,6 +19,9 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::text_of;
 
 pub mod drops;
+mod serve;
+
+pub use serve::{serve_drops, serve_queue};
 
 /// One delivery of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +66,12 @@ impl Default for Visibility {
 
 /// With less time than this, a message is left for another invocation.
 const LEAST_TIME: SignedDuration = SignedDuration::from_secs(5);
-/// What is assumed where the deadline is not known (`cargo lambda watch` gives one in 1970): the longest time-out.
-const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 
-/// When this invocation is stopped.
+/// When this invocation is stopped. A deadline that has passed is not known (`cargo lambda watch` gives one in 1970): then it is the
+/// longest that there is.
 pub fn ends_at(deadline_ms: u64, now: Timestamp) -> Timestamp {
     let deadline = i64::try_from(deadline_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    deadline.filter(|deadline| *deadline > now).unwrap_or(now + LONGEST)
+    deadline.filter(|deadline| *deadline > now).unwrap_or_else(|| longest_turn(now))
 }
 
 /// A record of a batch names no message. Lambda takes a response without its name for "all is done", so the batch fails as a whole.
@@ -172,16 +175,18 @@ impl<D: Deliveries> Worker<D> {
         }
     }
 
-    /// Runs `work`, and tells the queue that it goes on.
+    /// Runs `work`, and tells the queue beside it that it goes on. Work never waits for that.
     async fn kept_invisible<T>(&self, delivery: &Delivery, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            self.again_after(delivery, self.visibility.working).await;
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = tokio::time::sleep(self.visibility.renewed) => {}
+        let renew = async {
+            loop {
+                self.again_after(delivery, self.visibility.working).await;
+                tokio::time::sleep(self.visibility.renewed).await;
             }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = renew => unreachable!("it renews until it is dropped"),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use pipeline::ports::PortError;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::aws::failed;
 use crate::dca::ReadToken;
 
 /// A secret that holds the token, as plain text or as JSON with the key `token`.
@@ -27,8 +27,7 @@ impl ReadToken for TokenSecret {
     async fn read(&self) -> Result<SecretString, PortError> {
         let what = || format!("read the API token from the secret {}", self.id);
         let get = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let output =
-            get.map_err(|error| PortError::new(format!("{}: {}", what(), DisplayErrorContext(&error)), error))?;
+        let output = get.map_err(|error| failed(what(), &error))?;
         token(output.secret_string().unwrap_or_default()).map_err(|why| PortError::new(what(), why))
     }
 }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, SdkError};
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 use pipeline::ports::{PortError, QueueName, Queues};
 use serde::Deserialize;
 
+use crate::aws::failed;
 use crate::lambda::{Deliveries, Delivery};
 
 /// The poll queue and the retry queue in SQS.
@@ -37,7 +37,7 @@ impl Queues for SqsQueues {
         let delay = i32::try_from(delay_seconds).unwrap_or(i32::MAX);
         if let [body] = bodies {
             let send = self.client.send_message().queue_url(url).message_body(body).delay_seconds(delay).send().await;
-            return send.map(|_| ()).map_err(|error| failed(what(), error));
+            return send.map(|_| ()).map_err(|error| failed(what(), &error));
         }
         let entries = bodies.iter().enumerate().map(|(index, body)| {
             let entry = SendMessageBatchRequestEntry::builder().id(index.to_string());
@@ -45,7 +45,7 @@ impl Queues for SqsQueues {
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let send = self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send();
-        let sent = send.await.map_err(|error| failed(what(), error))?;
+        let sent = send.await.map_err(|error| failed(what(), &error))?;
         match sent.failed() {
             [] if sent.successful().len() == bodies.len() => Ok(()),
             [] => Err(PortError::new(what(), "the answer does not name all of them")),
@@ -73,7 +73,7 @@ impl SqsDeliveries {
         let what = || format!("find the dead-letter queue of {queue_url}");
         let name = QueueAttributeName::RedrivePolicy;
         let get = self.client.get_queue_attributes().queue_url(queue_url).attribute_names(name.clone()).send();
-        let attributes = get.await.map_err(|error| failed(what(), error))?;
+        let attributes = get.await.map_err(|error| failed(what(), &error))?;
         let policy = attributes.attributes().and_then(|attributes| attributes.get(&name));
         let policy = policy.ok_or_else(|| PortError::new(what(), "the queue has no redrive policy"))?;
         let policy: RedrivePolicy = serde_json::from_str(policy).map_err(|error| PortError::new(what(), error))?;
@@ -93,7 +93,7 @@ impl Deliveries for SqsDeliveries {
         let url = queue_url_of(&delivery.queue_arn)?;
         let change = self.client.change_message_visibility().queue_url(&url).receipt_handle(&delivery.receipt);
         let change = change.visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX)).send().await;
-        change.map(|_| ()).map_err(|error| failed(format!("change the visibility of {}", delivery.message_id), error))
+        change.map(|_| ()).map_err(|error| failed(format!("change the visibility of {}", delivery.message_id), &error))
     }
 
     async fn set_aside(&self, delivery: &Delivery, why: &str) -> Result<(), PortError> {
@@ -106,7 +106,7 @@ impl Deliveries for SqsDeliveries {
         let send = self.client.send_message().queue_url(&url).message_body(&delivery.body);
         let send = send.message_attributes("reason", text(why)?);
         let send = send.message_attributes("message-id", text(&delivery.message_id)?).send().await;
-        send.map(|_| ()).map_err(|error| failed(what.clone(), error))
+        send.map(|_| ()).map_err(|error| failed(what.clone(), &error))
     }
 }
 
@@ -119,13 +119,6 @@ fn queue_url_of(arn: &str) -> Result<String, PortError> {
     };
     let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
     Ok(format!("https://sqs.{region}.{suffix}/{account}/{name}"))
-}
-
-fn failed<E>(what: String, error: SdkError<E>) -> PortError
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    PortError::new(format!("{what}: {}", DisplayErrorContext(&error)), error)
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ pub fn init() {
     let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives(lookup)));
     let in_lambda = lookup("AWS_LAMBDA_FUNCTION_NAME").is_some();
-    // A subscriber that is there already was set on purpose.
+    // `ok`: a subscriber that is there already was set on purpose.
     if in_lambda && !std::io::stdout().is_terminal() {
-        // Fields stand beside the message, where CloudWatch finds them without a path; the span is that of the message.
-        let json = builder.json().flatten_event(true).with_span_list(false).with_current_span(true).with_target(true);
+        // Fields stand beside the message, where CloudWatch finds them without a path; the spans are the invocation and the message.
+        let json = builder.json().flatten_event(true).with_span_list(true).with_current_span(false);
         json.try_init().ok();
     } else {
         builder.with_writer(std::io::stderr).try_init().ok();
@@ -45,7 +45,8 @@ fn ours(level: &str) -> String {
         _ => "info",
     }
     .to_owned();
-    let crates = ["pipeline", "adapters", "trigger", "poll", "retry", "dropcollect"];
+    // Lambda's runtime makes the span with the request's id.
+    let crates = ["lambda_runtime", "pipeline", "adapters", "trigger", "poll", "retry", "dropcollect"];
     let rest = if matches!(level.as_str(), "error" | "off") { level.as_str() } else { "warn" };
     let directives = crates.iter().map(|name| format!("{name}={level}"));
     std::iter::once(rest.to_owned()).chain(directives).collect::<Vec<_>>().join(",")
@@ -61,7 +62,8 @@ mod tests {
 
     #[test]
     fn our_crates_speak_and_others_warn() {
-        let info = "warn,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,dropcollect=info";
+        let info =
+            "warn,lambda_runtime=info,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,dropcollect=info";
         assert_eq!(with(&[]), info);
         assert_eq!(with(&[("AWS_LAMBDA_LOG_LEVEL", "INFO")]), info);
         assert_eq!(with(&[("RUST_LOG", "nonsense")]), info);

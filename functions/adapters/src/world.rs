@@ -1,9 +1,9 @@
-//! Everything that a function needs, built once at start: processor time is free of charge limits only then.
+//! Everything that a function needs, built once at start: Lambda gives a function its full processor time only then.
 
 use std::sync::Arc;
 
-use pipeline::policy::Policy;
-use pipeline::ports::{Api, Clock, PortError, Queues, Store};
+use pipeline::Pipeline;
+use pipeline::ports::{Clock, PortError};
 
 use crate::aws::Aws;
 use crate::clock::WallClock;
@@ -14,18 +14,10 @@ use crate::s3::{S3Inputs, S3Store};
 use crate::secrets::TokenSecret;
 use crate::sqs::{SqsDeliveries, SqsQueues};
 
-/// The adapters of one function.
+/// One function: the pipeline over its adapters, and what brings it its work.
 pub struct World {
-    /// The dataset bucket.
-    pub store: Arc<dyn Store>,
-    /// The queues that are sent to.
-    pub queues: Arc<dyn Queues>,
-    /// The Scraper Studio API.
-    pub api: Arc<dyn Api>,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// What steers decisions.
-    pub policy: Policy,
+    /// The pipeline on S3, SQS and the API.
+    pub pipeline: Pipeline,
     /// The input bucket; only `trigger` may read it.
     pub inputs: S3Inputs,
     /// Works on the messages of the function's own queue.
@@ -65,14 +57,15 @@ impl World {
             }
             None => Arc::new(FixedToken("".into())),
         };
-        Ok(Self {
+        let pipeline = Pipeline {
             store: Arc::new(S3Store::new(aws.s3(), &config.dataset_bucket)),
             queues: Arc::new(SqsQueues::new(aws.sqs(), &config.poll_queue_url, &config.retry_queue_url)),
             api: Arc::new(Client::new(transport, token, Arc::clone(&clock))),
+            clock: Arc::clone(&clock),
             policy: config.policy.clone(),
-            inputs: S3Inputs::new(aws.s3()),
-            worker: Worker::new(SqsDeliveries::new(aws.sqs()), Arc::clone(&clock)),
-            clock,
-        })
+            alone_since: None,
+        };
+        let worker = Worker::new(SqsDeliveries::new(aws.sqs()), clock);
+        Ok(Self { pipeline, inputs: S3Inputs::new(aws.s3()), worker })
     }
 }

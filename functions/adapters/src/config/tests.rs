@@ -97,7 +97,7 @@ fn all_problems_are_told_with_their_variables() {
             ("BRIGHT_DATA_API_URL", "https://user:pass@api.example"),
             ("AWS_ENDPOINT_URL_S3", "localhost:4566"),
             ("TRIGGER_DEADLINE", "1 day"),
-            ("TRIGGER_QUEUE_NEXT", "true"),
+            ("TRIGGER_QUEUE_NEXT", "yes"),
         ],
     )
     .unwrap_err();
@@ -108,7 +108,7 @@ fn all_problems_are_told_with_their_variables() {
         "neither BRIGHT_DATA_API_TOKEN nor BRIGHT_DATA_API_TOKEN_SECRET is set",
         r#"BRIGHT_DATA_API_URL is "https://user:pass@api.example", but must be an address with http:// or https://, without user and query"#,
         r#"AWS_ENDPOINT_URL_S3 is "localhost:4566", but must be an address with http:// or https://, without user and query"#,
-        r#"BRIGHT_DATA_COLLECTOR_ID is "abc", but must be a collector id like c_abc123"#,
+        r#"BRIGHT_DATA_COLLECTOR_ID is "abc", but must be a collector id: c_ and lower-case letters and digits"#,
         r#"BATCH_INPUTS_MAX is "0", but must be a whole number from 1 to 1000000"#,
         r#"BATCH_BYTES_MAX is "5 MB", but must be a whole number from 1000 to 100000000"#,
         r#"ATTEMPTS_MAX is "-1", but must be a whole number from 1 to 100"#,
@@ -117,8 +117,8 @@ fn all_problems_are_told_with_their_variables() {
         r#"OUTPUT_FORMAT is "csv", but must be ndjson or json"#,
         r#"OUTPUT_COMPRESSION is "zstd", but must be none or gzip"#,
         r#"ON_IN_DOUBT is "ask", but must be reconcile or hold or retrigger"#,
-        r#"TRIGGER_QUEUE_NEXT is "true", but must be 0 or 1"#,
-        r#"TRIGGER_DEADLINE is "1 day", but must be a time like 1h, 30m or 45s"#,
+        r#"TRIGGER_QUEUE_NEXT is "yes", but must be 1 or 0"#,
+        r#"TRIGGER_DEADLINE is "1 day", but must be a number and h, m or s, such as 1h, 30m, 45s"#,
     ];
     assert_eq!(problems, golden);
 }

@@ -13,7 +13,8 @@ use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use pipeline::ports::{PortError, Written};
 use tracing::debug;
 
-use super::{failed, status};
+use super::failed;
+use crate::aws::{self, status};
 
 type Tried = Result<PutObjectOutput, SdkError<PutObjectError>>;
 
@@ -59,13 +60,13 @@ where
             Try::Refused if !in_doubt => return Ok(Written::Kept),
             Try::Refused => {
                 let what = format!("{call} {key}: it is there, but it may be our own: an earlier answer was lost");
-                return Err(PortError::new(what, error));
+                return Err(aws::failed(what, &error));
             }
-            Try::Failed => return Err(failed(call, key, error)),
+            Try::Failed => return Err(failed(call, key, &error)),
             Try::NotDone => {}
             Try::InDoubt => in_doubt = true,
         }
-        let Some(wait) = waits.next() else { return Err(failed(call, key, error)) };
+        let Some(wait) = waits.next() else { return Err(failed(call, key, &error)) };
         debug!(call, key, ?wait, "trying again");
         tokio::time::sleep(*wait).await;
     }
@@ -89,6 +90,7 @@ fn classify(error: &SdkError<PutObjectError>) -> Try {
 }
 
 #[cfg(test)]
+#[expect(clippy::result_large_err, reason = "it is the SDK's own error, as the loop gets it")]
 mod tests {
     use std::cell::RefCell;
     use std::collections::VecDeque;

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use pipeline::ports::{Chunks, Inputs, OpenInput, PortError};
 use pipeline::words::InputObject;
 
-use super::{cut, failed, status};
+use super::{cut, failed};
+use crate::aws::status;
 
 /// Input buckets in S3: the object names its own.
 pub struct S3Inputs {
@@ -30,7 +31,7 @@ impl Inputs for S3Inputs {
             Ok(output) => output,
             // 404: no such key or version; 405: that version is a delete marker; 412: another ETag.
             Err(error) if matches!(status(&error), Some(404 | 405 | 412)) && !no_bucket(&error) => return Ok(None),
-            Err(error) => return Err(failed("open", &object.key, error)),
+            Err(error) => return Err(failed("open", &object.key, &error)),
         };
         let mut opened = object.clone();
         if opened.etag.is_none() && opened.version_id.is_none() {

@@ -8,7 +8,8 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use pipeline::ports::{Completed, Listing, ObjectInfo, PartTag, PortError, Store, Stored, Tag, UploadId, Written};
 
-use super::{conditional, cut, failed, status};
+use super::{conditional, cut, failed};
+use crate::aws::status;
 
 /// The dataset bucket in S3.
 pub struct S3Store {
@@ -42,7 +43,7 @@ impl Store for S3Store {
         let output = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Ok(output) => output,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
-            Err(error) => return Err(failed("get", key, error)),
+            Err(error) => return Err(failed("get", key, &error)),
         };
         let tag = Tag(output.e_tag.unwrap_or_default());
         let body = output.body.collect().await.map_err(|error| cut("get", key, error))?.into_bytes();
@@ -68,7 +69,7 @@ impl Store for S3Store {
 
     async fn put(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<(), PortError> {
         let write = self.write(&self.client, key, body, info);
-        write.send().await.map(|_| ()).map_err(|error| failed("put", key, error))
+        write.send().await.map(|_| ()).map_err(|error| failed("put", key, &error))
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Listing, PortError> {
@@ -77,7 +78,7 @@ impl Store for S3Store {
             .set_start_after(after.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| failed("list", prefix, error))?;
+            .map_err(|error| failed("list", prefix, &error))?;
         let more = output.is_truncated.unwrap_or(false);
         let keys = output.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect();
         Ok(Listing { keys, more })
@@ -90,7 +91,7 @@ impl Store for S3Store {
             .set_metadata(metadata(info))
             .send()
             .await
-            .map_err(|error| failed("begin the upload of", key, error))?;
+            .map_err(|error| failed("begin the upload of", key, &error))?;
         let id = output.upload_id.filter(|id| !id.is_empty());
         id.map(UploadId).ok_or_else(|| PortError::new(format!("begin the upload of {key}"), "S3 gave no upload id"))
     }
@@ -107,11 +108,15 @@ impl Store for S3Store {
             .body(body.into())
             .send()
             .await
-            .map_err(|error| failed(&what, key, error))?;
+            .map_err(|error| failed(&what, key, &error))?;
         output.e_tag.map(PartTag).ok_or_else(|| PortError::new(format!("{what} {key}"), "S3 gave no ETag"))
     }
 
     async fn complete_upload(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<Completed, PortError> {
+        if parts.is_empty() {
+            // S3 refuses it, too; not every service that speaks S3 does.
+            return Err(PortError::new(format!("complete the upload of {key}"), "it has no parts"));
+        }
         let parts = (1..).zip(parts).map(|(number, tag)| {
             CompletedPart::builder().part_number(part_number(number)).e_tag(tag.0.clone()).build()
         });
@@ -121,7 +126,7 @@ impl Store for S3Store {
             Ok(_) => Ok(Completed::Yes),
             // S3 says NoSuchUpload; the resend of a completion whose answer was lost may be told so, too.
             Err(error) if status(&error) == Some(404) => Ok(Completed::Gone),
-            Err(error) => Err(failed("complete the upload of", key, error)),
+            Err(error) => Err(failed("complete the upload of", key, &error)),
         }
     }
 
@@ -130,7 +135,7 @@ impl Store for S3Store {
         match abort.upload_id(&upload.0).send().await {
             Ok(_) => Ok(()),
             Err(error) if status(&error) == Some(404) => Ok(()),
-            Err(error) => Err(failed("abort the upload of", key, error)),
+            Err(error) => Err(failed("abort the upload of", key, &error)),
         }
     }
 }

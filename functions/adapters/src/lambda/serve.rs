@@ -1,0 +1,62 @@
+//! The event loop of a function: Lambda's runtime around a [`Worker`].
+
+use aws_lambda_events::sqs::SqsEvent;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
+use pipeline::messages::{Turn, Verdict};
+use pipeline::ports::PortError;
+use pipeline::words::InputObject;
+use serde_json::Value;
+
+use super::drops::NotDone;
+use super::{Deliveries, NoMessageId, Worker, ends_at};
+use crate::text_of;
+
+/// Hands messages to the handler until Lambda ends the process.
+pub async fn serve_queue<D, H, F>(worker: &Worker<D>, handler: H) -> Result<(), Error>
+where
+    D: Deliveries,
+    H: Fn(String, Turn) -> F,
+    F: Future<Output = Result<Verdict, PortError>>,
+{
+    let handler = &handler;
+    let invoked = |event: LambdaEvent<SqsEvent>| async move {
+        let ends_at = ends_at(event.context.deadline, worker.clock().now());
+        worker.batch(event.payload, ends_at, handler).await
+    };
+    run(service_fn(invoked)).await
+}
+
+/// Hands dropped objects to the handler until Lambda ends the process.
+pub async fn serve_drops<D, H, F>(worker: &Worker<D>, handler: H) -> Result<(), Error>
+where
+    D: Deliveries,
+    H: Fn(InputObject, Turn) -> F,
+    F: Future<Output = Result<Verdict, PortError>>,
+{
+    let handler = &handler;
+    let invoked = |event: LambdaEvent<Value>| async move {
+        let ends_at = ends_at(event.context.deadline, worker.clock().now());
+        worker.drops(event.payload, &event.context.request_id, ends_at, handler).await
+    };
+    run(service_fn(invoked)).await
+}
+
+/// What Lambda reports of a failed invocation. The type is what alarms and destinations can tell apart.
+impl From<NotDone> for Diagnostic {
+    fn from(error: NotDone) -> Self {
+        let error_type = match &error {
+            NotDone::NoMessageId(_) => "NoMessageId",
+            NotDone::NotSqs(_) => "NotSqs",
+            NotDone::Port(_) => "Port",
+            NotDone::Again { .. } => "Again",
+            NotDone::Never { .. } => "Never",
+        };
+        Self { error_type: error_type.to_owned(), error_message: text_of(&error) }
+    }
+}
+
+impl From<NoMessageId> for Diagnostic {
+    fn from(error: NoMessageId) -> Self {
+        NotDone::from(error).into()
+    }
+}
