@@ -192,11 +192,12 @@ struct Whole {
     body: Vec<u8>,
     cut: Option<String>,
     at: Timestamp,
+    token: SecretString,
 }
 
 impl Whole {
     async fn read(response: Response, token: &SecretString, at: Timestamp) -> Self {
-        let Response { status, mut headers, body: mut chunks } = response;
+        let Response { status, headers, body: mut chunks } = response;
         let fine = status < 300;
         let most = if fine { ANSWER_BYTES_MAX } else { ERROR_BYTES_MAX };
         let mut body = Vec::new();
@@ -212,26 +213,13 @@ impl Whole {
                 break fine.then(|| format!("longer than {most} bytes"));
             }
         };
-        // A gateway's error page may repeat the request's headers.
-        let token = token.expose_secret();
-        if !token.is_empty() {
-            body = without(body, token);
-            for (_, value) in &mut headers {
-                *value = value.replace(token, "…");
-            }
-        }
-        Self { status, headers, body, cut, at }
+        Self { status, headers, body, cut, at, token: token.clone() }
     }
 
     fn answer(&self) -> Answer<'_> {
-        let Self { status, headers, body, cut, at } = self;
-        Answer { status: *status, headers, body, cut: cut.as_deref(), at: *at }
+        let Self { status, headers, body, cut, at, token } = self;
+        Answer { status: *status, headers, body, cut: cut.as_deref(), at: *at, token: Some(token) }
     }
-}
-
-fn without(body: Vec<u8>, token: &str) -> Vec<u8> {
-    let found = body.windows(token.len()).any(|window| window == token.as_bytes());
-    if found { String::from_utf8_lossy(&body).replace(token, "…").into_bytes() } else { body }
 }
 
 #[cfg(test)]

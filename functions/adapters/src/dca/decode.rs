@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use pipeline::ports::{JobError, JobLog, JobPage, ListedJob, Looked, SendAnswer};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::text::readable;
@@ -21,11 +22,13 @@ pub struct Answer<'a> {
     pub cut: Option<&'a str>,
     /// When it came; turns a `Retry-After` date into seconds.
     pub at: Timestamp,
+    /// The token of the request: a gateway's error page may repeat it, and no text of ours does.
+    pub token: Option<&'a SecretString>,
 }
 
 impl Answer<'_> {
     fn text(&self) -> String {
-        readable(self.body, self.headers)
+        readable(self.body, self.headers, self.token)
     }
 
     fn json(&self) -> Option<Value> {
@@ -126,6 +129,7 @@ pub fn dataset(answer: &Answer<'_>) -> Looked<Waiting> {
 
 /// The seconds in "Dataset is not ready yet, try again in 30s".
 fn hint(text: &str) -> Option<u32> {
+    let text = text.to_ascii_lowercase();
     let (_, rest) = text.split_once("try again in ")?;
     let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number = rest[..digits].parse::<u32>().ok()?;

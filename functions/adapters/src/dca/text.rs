@@ -1,10 +1,14 @@
 //! Error texts: the API answers JSON, plain text or a gateway's HTML, and people have to read it.
 
 use pipeline::policy::limits::TEXT_BYTES_MAX;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// The readable part of an error answer, at most 200 bytes.
-pub(super) fn readable(body: &[u8], headers: &[(String, String)]) -> String {
+/// A shorter token is none of the API's (36 characters at least) but a word for tests, and may be part of any text.
+const TOKEN_BYTES_MIN: usize = 8;
+
+/// The readable part of an error answer, at most 200 bytes, without the token.
+pub(super) fn readable(body: &[u8], headers: &[(String, String)], token: Option<&SecretString>) -> String {
     let text = String::from_utf8_lossy(body);
     let said = match serde_json::from_str::<Value>(&text) {
         Ok(value) => message(&value).unwrap_or_else(|| text.clone().into_owned()),
@@ -14,7 +18,12 @@ pub(super) fn readable(body: &[u8], headers: &[(String, String)]) -> String {
     let said = one_line(&said);
     // The official command line looks at these two headers as well.
     let header = || ["x-brd-error", "x-luminati-error"].iter().find_map(|name| super::decode::header(headers, name));
-    if said.is_empty() { short(&one_line(header().unwrap_or("no text"))) } else { short(&said) }
+    let said = if said.is_empty() { one_line(header().unwrap_or("no text")) } else { said };
+    match token.map(ExposeSecret::expose_secret).filter(|token| token.len() >= TOKEN_BYTES_MIN) {
+        // Before it is cut: half a token is too much, too.
+        Some(token) => short(&said.replace(token, "…")),
+        None => short(&said),
+    }
 }
 
 /// `error` or `message`, wherever the usual frameworks put them.
@@ -95,18 +104,21 @@ mod tests {
             ("  \n", "no text"),
         ];
         for (body, text) in table {
-            assert_eq!(readable(body.as_bytes(), &[]), text, "{body}");
+            assert_eq!(readable(body.as_bytes(), &[], None), text, "{body}");
         }
         let headers = [("x-brd-error".to_owned(), "from a header".to_owned())];
-        assert_eq!(readable(b"", &headers), "from a header");
+        assert_eq!(readable(b"", &headers, None), "from a header");
     }
 
     #[test]
     fn texts_are_cut_between_characters() {
-        let text = readable("ü".repeat(300).as_bytes(), &[]);
+        let text = readable("ü".repeat(300).as_bytes(), &[], None);
         assert_eq!(text, "ü".repeat(100));
-        let text = readable(format!("a{}", "ü".repeat(300)).as_bytes(), &[]);
+        let text = readable(format!("a{}", "ü".repeat(300)).as_bytes(), &[], None);
         assert_eq!(text.len(), 199);
-        assert_eq!(readable(&[0xff, b'a'], &[]), "\u{fffd}a");
+        assert_eq!(readable(&[0xff, b'a'], &[], None), "\u{fffd}a");
+        let echo = format!("{}0123456789abcdef", "a".repeat(190));
+        let text = readable(echo.as_bytes(), &[], Some(&"0123456789abcdef".into()));
+        assert_eq!(text, format!("{}…", "a".repeat(190)));
     }
 }

@@ -219,3 +219,11 @@ async fn the_token_is_in_no_text() {
     assert!(!said.contains(TOKEN), "{said}");
     assert!(bearers(&script).iter().all(|bearer| bearer.ends_with(TOKEN)));
 }
+
+#[tokio::test]
+async fn a_token_that_is_part_of_an_answer_does_not_spoil_it() {
+    let script = Script::new(vec![Ok((200, vec!["{\"collection_id\":\"j_1\"}"]))]);
+    let client = Client::new(&script, Arc::new(FixedToken("collection_id".into())), clock());
+    let accepted = SendAnswer::Accepted { collection: "j_1".into(), start_eta: None };
+    assert_eq!(client.trigger(&order(), start()).await, accepted);
+}

@@ -9,7 +9,7 @@ fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn answer(status: u16, body: &str) -> Answer<'_> {
-    Answer { status, headers: &[], body: body.as_bytes(), cut: None, at: at() }
+    Answer { status, headers: &[], body: body.as_bytes(), cut: None, at: at(), token: None }
 }
 
 fn in_doubt(why: &str) -> SendAnswer {
@@ -117,7 +117,7 @@ fn what_a_dataset_says_before_it_is_there() {
     let pending = |hint| Looked::Found(Waiting::Pending(hint));
     let table = [
         (202, r#"{"status":"building","message":"Dataset is not ready yet, try again in 30s"}"#, pending(Some(30))),
-        (202, r#"{"status":"building","message":"try again in 2 minutes"}"#, pending(Some(120))),
+        (202, r#"{"status":"building","message":"Try again in 2 minutes"}"#, pending(Some(120))),
         (202, r#"{"status":"building","message":"try again in a while"}"#, pending(None)),
         (202, r#"{"status":"collecting","message":"Job is not finished"}"#, pending(None)),
         (202, r#"{"pending":true}"#, pending(None)),
