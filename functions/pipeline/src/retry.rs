@@ -27,7 +27,7 @@ impl Pipeline {
         };
         let before = AttemptId { attempt, ..id.clone() };
         let end: Option<AttemptEnd> = ledger::read(&*self.store, &keys::attempt_end(&before)).await?;
-        if !end.is_some_and(|end| !end.fates.again.is_empty()) {
+        if end.is_none_or(|end| end.fates.again.is_empty()) {
             return Ok(Verdict::SetAside {
                 why: format!("no record says that inputs of {before} are to be triggered again"),
             });
