@@ -204,7 +204,7 @@ impl Engine {
     fn file(&self, object: InputObject) -> Handler {
         let (pipeline, inputs) = (self.pipeline.clone(), self.inputs.clone());
         Box::pin(async move {
-            let turn = turn("file".to_owned(), pipeline.clock.now());
+            let turn = turn("file".to_owned(), pipeline.clock.now(), 1);
             let result = pipeline.trigger(&inputs, &object, &turn).await;
             (Work::File(object), result)
         })
@@ -215,7 +215,7 @@ impl Engine {
             let now = self.pipeline.clock.now();
             let Some(received) = self.queues.queue(queue).receive(now, TURN_SECONDS)? else { continue };
             let pipeline = self.pipeline.clone();
-            let turn = turn(received.message_id.clone(), received.sent_at);
+            let turn = turn(received.message_id.clone(), received.sent_at, received.receive_count);
             return Ok(Some(Box::pin(async move {
                 let result = match queue {
                     QueueName::Poll => pipeline.poll(&received.body, &turn).await,
@@ -284,6 +284,6 @@ impl Engine {
 
 const QUEUES: [QueueName; 2] = [QueueName::Poll, QueueName::Retry];
 
-fn turn(message_id: String, sent_at: Timestamp) -> Turn {
-    Turn { message_id, sent_at, ends_at: pipeline::longest_turn(Timestamp::now()) }
+fn turn(message_id: String, sent_at: Timestamp, receives: u32) -> Turn {
+    Turn { message_id, sent_at, receives, ends_at: pipeline::longest_turn(Timestamp::now()) }
 }

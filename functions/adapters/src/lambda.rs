@@ -119,9 +119,10 @@ impl<D: Deliveries> Worker<D> {
         }
         let mut response = SqsBatchResponse::default();
         for record in event.records {
+            let receives = attribute(&record, "ApproximateReceiveCount").unwrap_or(1);
             let (delivery, sent_at) = self.delivery(record);
             let span = info_span!("message", message_id = delivery.message_id);
-            let turn = Turn { message_id: delivery.message_id.clone(), sent_at, ends_at };
+            let turn = Turn { message_id: delivery.message_id.clone(), sent_at, receives, ends_at };
             if !self.message(&delivery, turn, &handler).instrument(span).await {
                 response.add_failure(delivery.message_id);
             }
@@ -130,8 +131,9 @@ impl<D: Deliveries> Worker<D> {
     }
 
     fn delivery(&self, record: SqsMessage) -> (Delivery, Timestamp) {
-        let sent = record.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok());
-        let sent_at = sent.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_else(|| self.clock.now());
+        let sent_at = attribute(&record, "SentTimestamp")
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or_else(|| self.clock.now());
         let delivery = Delivery {
             queue_arn: record.event_source_arn.unwrap_or_default(),
             receipt: record.receipt_handle.unwrap_or_default(),
@@ -215,6 +217,11 @@ impl<D: Deliveries> Worker<D> {
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+/// A number among the attributes that SQS adds to a message.
+fn attribute<T: std::str::FromStr>(record: &SqsMessage, name: &str) -> Option<T> {
+    record.attributes.get(name)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -261,6 +261,7 @@ fn nothing(collection: &str, at: jiff::Timestamp) -> Delivery {
         with_records: 0,
         no_record: Vec::new(),
         failed: Vec::new(),
+        polls: 0,
         pages: None,
     }
 }

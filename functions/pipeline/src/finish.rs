@@ -96,6 +96,7 @@ impl Fates {
             failed: u32::try_from(delivery.failed.len()).unwrap_or(u32::MAX),
             triggered_at: collecting.since,
             ready_at: delivery.at,
+            polls: delivery.polls,
             adopted: collecting.adopted,
             output: delivery.object.as_ref().map(|object| object.key.clone()),
         });

@@ -304,6 +304,8 @@ pub struct Delivery {
     pub no_record: Vec<u32>,
     /// Inputs with an error and no record; `attempts` is this attempt.
     pub failed: Vec<FailedInput>,
+    /// How often the message that delivered it has looked.
+    pub polls: u32,
     /// Page loads by the job log, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<u64>,
@@ -328,6 +330,8 @@ pub struct CollectionEntry {
     pub triggered_at: Timestamp,
     /// When its dataset had been fetched.
     pub ready_at: Timestamp,
+    /// How often it was looked at.
+    pub polls: u32,
     /// Its answer had been lost; it was found in the job list.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,

@@ -264,7 +264,8 @@ impl Work<'_> {
         }
         let now = self.pipeline.clock.now();
         let sent = self.sent(slice).await?;
-        let delivery = delivery::without_data(&sent, &collecting.collection, now, code, message);
+        let mut delivery = delivery::without_data(&sent, &collecting.collection, now, code, message);
+        delivery.polls = self.turn.receives;
         ledger::write_once(&*self.pipeline.store, &keys::delivery(&self.id, slice), &delivery).await?;
         tracing::warn!(
             run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, code,
@@ -324,7 +325,8 @@ impl Work<'_> {
         }
         let now = pipeline.clock.now();
         let sent = self.sent(slice).await?;
-        let delivery = whole.describe(&sent, &collecting.collection, now, pages).await?;
+        let mut delivery = whole.describe(&sent, &collecting.collection, now, pages).await?;
+        delivery.polls = self.turn.receives;
         let standing = ledger::settle(&*pipeline.store, &keys::delivery(&self.id, slice), delivery.clone()).await?;
         if standing.object.as_ref().map(|object| &object.upload)
             != delivery.object.as_ref().map(|object| &object.upload)

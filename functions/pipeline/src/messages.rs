@@ -80,6 +80,8 @@ pub struct Turn {
     pub message_id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
+    /// How often it has been delivered, this time included.
+    pub receives: u32,
     /// When the handler will be stopped, whatever it is doing.
     pub ends_at: Timestamp,
 }

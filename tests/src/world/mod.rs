@@ -203,7 +203,12 @@ impl World {
         self.deliveries += 1;
         self.cuts.note(&received.message_id);
         let ends_at = later(now, TURN_SECONDS);
-        let turn = Turn { message_id: received.message_id.clone(), sent_at: received.sent_at, ends_at };
+        let turn = Turn {
+            message_id: received.message_id.clone(),
+            sent_at: received.sent_at,
+            receives: received.receive_count,
+            ends_at,
+        };
         let (pipeline, inputs, body) = (self.pipeline.clone(), self.inputs.clone(), received.body.clone());
         let kind = received.message_id.split('-').next().unwrap_or_default().to_owned();
         let future: Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>> = match kind.as_str() {

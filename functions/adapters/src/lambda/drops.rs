@@ -58,7 +58,7 @@ impl<D: Deliveries> Worker<D> {
             let handler = |body: String, turn| each(dropped(&body), turn, &handler);
             return Ok(self.batch(event, ends_at, handler).await?);
         }
-        let turn = Turn { message_id: invocation.to_owned(), sent_at: self.clock().now(), ends_at };
+        let turn = Turn { message_id: invocation.to_owned(), sent_at: self.clock().now(), receives: 1, ends_at };
         match each(dropped_value(event), turn, &handler).await? {
             Verdict::Done => Ok(SqsBatchResponse::default()),
             Verdict::Again { after_seconds, why } => Err(NotDone::Again { after_seconds, why }),
