@@ -1,8 +1,6 @@
 //! A file is dropped into a deployed stack: the real template, the real functions, a local AWS that enforces IAM, and the simulator as the API.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +8,7 @@ use aws_sdk_sqs::types::QueueAttributeName::{
     ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed, ApproximateNumberOfMessagesNotVisible,
 };
 use dropcollect_tests::built::{self, Simulator};
-use dropcollect_tests::cloud::{Cloud, FUNCTIONS, SECRET, Stack, TOKEN, wait_for};
+use dropcollect_tests::cloud::{Cloud, SECRET, Stack, TOKEN, wait_for};
 use dropcollect_tests::template;
 use jiff::Timestamp;
 use serde_json::{Value, json};
