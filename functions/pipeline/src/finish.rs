@@ -144,6 +144,9 @@ impl Pipeline {
             let next = AttemptId { attempt: id.attempt + 1, ..id.clone() };
             let again = end.fates.again.len();
             tracing::info!(run = %id.run, batch = id.batch, attempt = next.attempt, inputs = again, "failed inputs go to the retry queue");
+            // For the status: most inputs of a batch are decided long before its last attempt ends.
+            let so_far = BlockRecord { v: VERSION, sums: Sums::of(&end.fates) };
+            ledger::write_once(&*self.store, &keys::partial(id), &so_far).await?;
             let order = RetryOrder { v: crate::messages::VERSION, attempt: next };
             self.queues.send(QueueName::Retry, &[order.encode()], end.retry_after_seconds).await?;
             return status::refresh(self, run, false).await;

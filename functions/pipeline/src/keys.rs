@@ -89,6 +89,16 @@ pub fn done_block(run: &RunId, block: u32) -> String {
     format!("ledger/runs/{run}/done/{block:05}/")
 }
 
+/// Prefix of what is known so far of the batches of a block that go on with another attempt.
+pub fn partial_block(run: &RunId, block: u32) -> String {
+    format!("ledger/runs/{run}/partial/{block:05}/")
+}
+
+/// What the attempts of a batch up to this one have decided.
+pub fn partial(id: &AttemptId) -> String {
+    format!("{}{:06}.{:02}.json", partial_block(&id.run, block_of(id.batch)), id.batch, id.attempt)
+}
+
 /// Prefix of the records of complete blocks.
 pub fn blocks(run: &RunId) -> String {
     format!("ledger/runs/{run}/blocks/")

@@ -185,6 +185,10 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
     let store = &*pipeline.store;
     let key = keys::manifest(&run.path, &run.run);
     if store.list(&key, None).await?.keys.first() == Some(&key) {
+        // Whoever wrote it may have been cut off before its last words.
+        if status::lags(pipeline, &run.path, &run.run).await? {
+            status::conclude(pipeline, &run.path, &ledger::read_known(store, &key).await?).await?;
+        }
         return Ok(());
     }
     let mut manifest = Manifest {

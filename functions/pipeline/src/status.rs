@@ -1,5 +1,7 @@
 //! The live state of the newest run of an input key, for people and dashboards. Rewritten now and then; nothing depends on it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +137,12 @@ pub(crate) async fn refresh_rows(
     write(pipeline, &key, &status, current.as_ref()).await.map(|_| ())
 }
 
+/// Whether the status has yet to say that this run is over.
+pub(crate) async fn lags(pipeline: &Pipeline, path: &str, run: &RunId) -> Result<bool, PortError> {
+    let known = pipeline.store.get(&keys::status(path)).await?;
+    Ok(known.as_ref().and_then(decode).is_none_or(|status| status.run == *run && status.manifest.is_none()))
+}
+
 /// Writes the last status of a run.
 pub(crate) async fn conclude(pipeline: &Pipeline, path: &str, manifest: &Manifest) -> Result<(), PortError> {
     let key = keys::status(path);
@@ -199,15 +207,42 @@ async fn sums(pipeline: &Pipeline, run: &RunRecord, batches: Option<u32>) -> Res
     while batches.is_none_or(|batches| block * keys::BLOCK < batches) && budget > 0 {
         if !closed.contains(&keys::block(&run.run, block)) {
             let done = ledger::list_all(store, &keys::done_block(&run.run, block)).await?;
-            if done.is_empty() && batches.is_none() {
+            let partial = ledger::list_all(store, &keys::partial_block(&run.run, block)).await?;
+            if done.is_empty() && partial.is_empty() && batches.is_none() {
                 break;
             }
             for key in done.iter().take(budget) {
                 sums.add(&Sums::of(&ledger::read_known::<DoneRecord>(store, key).await?.fates));
             }
-            budget = budget.saturating_sub(done.len().max(1));
+            for key in going_on(&partial, &done).into_iter().take(budget.saturating_sub(done.len())) {
+                sums.add(&ledger::read_known::<BlockRecord>(store, key).await?.sums);
+            }
+            budget = budget.saturating_sub((done.len() + partial.len()).max(1));
         }
         block += 1;
     }
     Ok(sums)
+}
+
+/// The newest partial record of each batch that has no terminal one.
+fn going_on<'a>(partial: &'a [String], done: &[String]) -> Vec<&'a String> {
+    let batch = |key: &str| key.rsplit('/').next().and_then(|name| name.get(..6)).map(str::to_owned);
+    let over: BTreeSet<Option<String>> = done.iter().map(|key| batch(key)).collect();
+    // Keys are in order, so the last one of a batch is that of its newest attempt.
+    let newest: BTreeMap<Option<String>, &String> = partial.iter().map(|key| (batch(key), key)).collect();
+    newest.into_iter().filter(|(batch, _)| !over.contains(batch)).map(|(_, key)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::AttemptId;
+
+    #[test]
+    fn a_batch_counts_once() {
+        let run = RunId::parse("0123456789abcdef").unwrap();
+        let partial = |batch, attempt| keys::partial(&AttemptId { run: run.clone(), batch, attempt });
+        let all = [partial(1, 1), partial(1, 2), partial(2, 1), partial(3, 1)];
+        assert_eq!(going_on(&all, &[keys::done(&run, 2)]), [&partial(1, 2), &partial(3, 1)]);
+    }
 }

@@ -8,6 +8,7 @@ use pipeline::keys;
 use pipeline::ledger::{DoneRecord, HeldRecord};
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::policy::OnInDoubt;
+use pipeline::status::Status;
 use serde_json::Value;
 
 use super::World;
@@ -139,6 +140,10 @@ fn run_is_conserved(
         return Ok(());
     };
     tally.manifests += 1;
+    let status: Status = read(world, &keys::status(&path)).ok_or("no status")?;
+    if (status.state, status.inputs) != (manifest.state, manifest.inputs) {
+        return Err(format!("the last status is {status:?}"));
+    }
     tally.adopted += manifest.collections.iter().filter(|collection| collection.adopted).count() as u64;
     if held > 0 {
         return Err("a manifest although inputs are held".into());
