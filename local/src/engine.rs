@@ -1,8 +1,8 @@
 //! Runs the pipeline on one machine: the same handlers, fed from queues in a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,11 +14,11 @@ use pipeline::gate;
 use pipeline::keys;
 use pipeline::ledger::{self, RunRecord};
 use pipeline::manifest::{Manifest, RunState};
-use pipeline::messages::{Turn, Verdict};
+use pipeline::messages::{Reminder, RetryOrder, Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Api, Clock, PortError, QueueName, Store};
 use pipeline::status::Status;
-use pipeline::words::InputObject;
+use pipeline::words::{AttemptId, InputObject, RunId};
 
 use crate::clock::WallClock;
 use crate::folder::{FolderInputs, FolderStore};
@@ -65,6 +65,19 @@ pub struct Engine {
     pub inputs: FolderInputs,
     pipeline: Arc<Pipeline>,
     queues: FolderQueues,
+    /// What each run waited for when its latest message was given back.
+    reasons: Mutex<BTreeMap<RunId, String>>,
+}
+
+/// What is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Batches that have a message.
+    pub batches: usize,
+    /// Seconds until the next of them is looked at.
+    pub next: u64,
+    /// What the last one that was looked at waits for.
+    pub why: Option<String>,
 }
 
 type Handler = BoxFuture<'static, (Work, Result<Verdict, PortError>)>;
@@ -91,7 +104,8 @@ impl Engine {
             clock,
             policy,
         };
-        Ok(Self { store, inputs: FolderInputs::new("local"), pipeline: Arc::new(pipeline), queues })
+        let inputs = FolderInputs::new("local");
+        Ok(Self { store, inputs, pipeline: Arc::new(pipeline), queues, reasons: Mutex::default() })
     }
 
     /// The folder's path of a key.
@@ -151,10 +165,39 @@ impl Engine {
         Ok(self.store.get(key).await?.is_some())
     }
 
-    /// How many messages wait for their time, and in how many seconds the next one is due.
-    pub fn waiting(&self) -> (usize, u64) {
-        let waiting = QUEUES.iter().map(|queue| self.queues.queue(*queue).messages().len()).sum();
-        (waiting, self.until_next_message_at().map_or(0, |next| next.as_secs()))
+    /// What of an object's run is under way.
+    pub fn waiting(&self, object: &InputObject) -> Waiting {
+        let run = object.run();
+        let mut batches = BTreeSet::new();
+        let mut next = Timestamp::MAX;
+        for (attempt, visible_at) in self.under_way().filter(|(attempt, _)| attempt.run == run) {
+            batches.insert(attempt.batch);
+            next = next.min(visible_at);
+        }
+        let next = next.duration_since(self.pipeline.clock.now()).as_millis().max(0).unsigned_abs();
+        let why = self.reasons.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned();
+        Waiting { batches: batches.len(), next: u64::try_from(next.div_ceil(1_000)).unwrap_or(u64::MAX), why }
+    }
+
+    /// Input keys of other runs that were left unfinished in this folder: their work goes on beside that of the objects.
+    pub async fn others(&self, objects: &[InputObject]) -> Result<BTreeSet<String>, EngineError> {
+        let known: BTreeSet<RunId> = objects.iter().map(InputObject::run).collect();
+        let others: BTreeSet<RunId> =
+            self.under_way().map(|(attempt, _)| attempt.run).filter(|run| !known.contains(run)).collect();
+        let mut named = BTreeSet::new();
+        for run in others {
+            let record: Option<RunRecord> = ledger::read(&self.store, &keys::run(&run)).await?;
+            named.extend(record.map(|record| record.object.key));
+        }
+        Ok(named)
+    }
+
+    /// The attempts that have a message, and when it is due.
+    fn under_way(&self) -> impl Iterator<Item = (AttemptId, Timestamp)> {
+        QUEUES.into_iter().flat_map(|queue| {
+            let messages = self.queues.queue(queue).messages().into_iter();
+            messages.filter_map(move |message| Some((attempt(queue, &message.body)?, message.visible_at)))
+        })
     }
 
     /// Works until every one of the runs has its manifest, or nothing goes on without a person. `tick` is called now and then.
@@ -247,17 +290,20 @@ impl Engine {
 
     fn give_back(
         &self,
-        queue: QueueName,
+        name: QueueName,
         received: &Received,
         result: Result<Verdict, PortError>,
     ) -> Result<(), EngineError> {
-        let queue = self.queues.queue(queue);
+        let queue = self.queues.queue(name);
         let now = self.pipeline.clock.now();
         match result {
             Ok(Verdict::Done) => drop(queue.delete(&received.receipt)?),
             Ok(Verdict::Again { after_seconds, why }) => {
                 tracing::debug!(message = received.body, after_seconds, why, "again");
                 queue.give_back(now, &received.receipt, after_seconds)?;
+                if let Some(attempt) = attempt(name, &received.body) {
+                    self.reasons.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt.run, why);
+                }
             }
             Ok(Verdict::SetAside { why }) => {
                 tracing::error!(message = received.body, why, "set aside");
@@ -272,13 +318,10 @@ impl Engine {
     }
 
     fn until_next_message(&self) -> Duration {
-        self.until_next_message_at().unwrap_or(IDLE).clamp(Duration::from_millis(10), IDLE)
-    }
-
-    fn until_next_message_at(&self) -> Option<Duration> {
         let now = self.pipeline.clock.now();
-        let next = QUEUES.iter().filter_map(|queue| self.queues.queue(*queue).next_visible_at()).min()?;
-        Some(Duration::from_millis(u64::try_from(next.as_millisecond() - now.as_millisecond()).unwrap_or(0)))
+        let next = QUEUES.iter().filter_map(|queue| self.queues.queue(*queue).next_visible_at()).min();
+        let left = next.map(|next| u64::try_from(next.as_millisecond() - now.as_millisecond()).unwrap_or(0));
+        left.map_or(IDLE, Duration::from_millis).clamp(Duration::from_millis(10), IDLE)
     }
 }
 
@@ -286,4 +329,12 @@ const QUEUES: [QueueName; 2] = [QueueName::Poll, QueueName::Retry];
 
 fn turn(message_id: String, sent_at: Timestamp, receives: u32) -> Turn {
     Turn { message_id, sent_at, receives, ends_at: pipeline::longest_turn(Timestamp::now()) }
+}
+
+/// The attempt that a message names.
+fn attempt(queue: QueueName, body: &str) -> Option<AttemptId> {
+    match queue {
+        QueueName::Poll => Reminder::decode(body).ok().map(|reminder| reminder.attempt),
+        QueueName::Retry => RetryOrder::decode(body).ok().map(|order| order.attempt),
+    }
 }

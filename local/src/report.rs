@@ -1,12 +1,20 @@
 //! What a person sees of a run: one line while it goes on, a few when it is over.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{self, BufRead};
 
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::status::Status;
+use serde::Deserialize;
 
-/// One line about a run that goes on.
-pub fn progress(status: &Status) -> String {
+use crate::engine::Waiting;
+
+/// Reasons of failures that a summary shows.
+const REASONS_SHOWN: usize = 5;
+
+/// One line about a run that goes on, and about what is under way.
+pub fn progress(status: &Status, waiting: Option<&Waiting>) -> String {
     let counts = &status.inputs;
     let over = counts.with_records + counts.no_record + counts.failed;
     let total = over + counts.pending + counts.held;
@@ -18,19 +26,61 @@ pub fn progress(status: &Status) -> String {
     if counts.held > 0 {
         let _ = write!(line, ", {} held", counts.held);
     }
-    if let Some(notice) = &status.notice {
-        let _ = write!(line, " ({notice})");
+    if let Some(waiting) = waiting.filter(|waiting| waiting.batches > 0) {
+        let _ = write!(line, "; {} under way", counted(waiting.batches, "batch", "batches"));
+        if waiting.next > 0 {
+            let _ = write!(line, ", next look in {} s", waiting.next);
+        }
+    }
+    if let Some(why) = status.notice.as_ref().or(waiting.and_then(|waiting| waiting.why.as_ref())) {
+        let _ = write!(line, " ({why})");
     }
     line
 }
 
-/// What became of a run, with the places of its results as `place` gives them.
-pub fn summary(manifest: &Manifest, manifest_key: &str, place: &dyn Fn(&str) -> String) -> String {
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Why inputs failed or rows were rejected: one entry for each code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The code.
+    pub code: String,
+    /// The message of the first of them.
+    pub message: String,
+    /// Its line in the file.
+    pub line: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// Reads what `errors.ndjson` says, most frequent first.
+pub fn reasons(errors: impl BufRead) -> io::Result<Vec<Reason>> {
+    #[derive(Deserialize)]
+    struct Line {
+        line: u64,
+        code: String,
+        message: String,
+    }
+    let mut found: BTreeMap<String, Reason> = BTreeMap::new();
+    for line in errors.lines() {
+        let Line { line, code, message } = serde_json::from_str(&line?)?;
+        let first = || Reason { code: code.clone(), message, line, count: 0 };
+        found.entry(code.clone()).or_insert_with(first).count += 1;
+    }
+    let mut found: Vec<Reason> = found.into_values().collect();
+    found.sort_by(|one, other| other.count.cmp(&one.count).then(one.line.cmp(&other.line)));
+    Ok(found)
+}
+
+/// What became of a run and why, with the places of its results as `place` gives them.
+pub fn summary(manifest: &Manifest, manifest_key: &str, reasons: &[Reason], place: &dyn Fn(&str) -> String) -> String {
     let counts = &manifest.inputs;
     let state = match manifest.state {
         RunState::Complete => "complete",
         RunState::CompleteWithFailures => "complete, with failures",
-        RunState::Rejected => "rejected",
+        RunState::Rejected => "rejected, nothing was triggered",
         RunState::Running => "running",
         RunState::Held => "held",
     };
@@ -38,12 +88,15 @@ pub fn summary(manifest: &Manifest, manifest_key: &str, place: &dyn Fn(&str) -> 
     if let Some(problem) = &manifest.problem {
         let _ = writeln!(text, "  problem     {} ({})", problem.message, problem.code);
     }
-    let _ = writeln!(
-        text,
-        "  rows        {} read = {} rejected + {} duplicates + {} with records + {} without a record + {} failed",
-        counts.read, counts.rejected, counts.duplicates, counts.with_records, counts.no_record, counts.failed
-    );
-    let _ = writeln!(text, "  records     {} from {} collections", manifest.records, manifest.collections.len());
+    if manifest.state != RunState::Rejected || counts.read > 0 {
+        let _ = writeln!(
+            text,
+            "  rows        {} read = {} rejected + {} duplicates + {} with records + {} without a record + {} failed",
+            counts.read, counts.rejected, counts.duplicates, counts.with_records, counts.no_record, counts.failed
+        );
+        let collections = counted(manifest.collections.len(), "collection", "collections");
+        let _ = writeln!(text, "  records     {} from {collections}", manifest.records);
+    }
     if manifest.unmatched_records > 0 {
         let _ = writeln!(text, "  unmatched   {} records could not be tied to their input", manifest.unmatched_records);
     }
@@ -55,14 +108,32 @@ pub fn summary(manifest: &Manifest, manifest_key: &str, place: &dyn Fn(&str) -> 
             let _ = writeln!(text, "  output      {} ({} files)", place(folder), manifest.outputs.len());
         }
     }
+    why(&mut text, reasons);
     if let Some(failed) = &manifest.failed {
         if let Some(key) = &failed.key {
-            let _ = writeln!(text, "  failed      {}", place(key));
+            let _ = writeln!(text, "  failed      {} (correct it, and run it)", place(key));
         }
         let _ = writeln!(text, "  errors      {}", place(&failed.errors));
     }
     let _ = write!(text, "  manifest    {}", place(manifest_key));
     text
+}
+
+fn why(text: &mut String, reasons: &[Reason]) {
+    let mut title = "because";
+    for Reason { code, message, line, count } in reasons.iter().take(REASONS_SHOWN) {
+        let from = if *count == 1 { format!("line {line}") } else { format!("{count} times, from line {line}") };
+        let hint = match code.as_str() {
+            "refused_404" => " — is the collector's id right, and does it belong to this account?",
+            "refused_422" => " — these inputs do not fit the collector's input schema",
+            _ => "",
+        };
+        let _ = writeln!(text, "  {title:<12}{code} ({from}): {message}{hint}");
+        title = "";
+    }
+    if let Some(more) = reasons.len().checked_sub(REASONS_SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  {:<12}and {}", "", counted(more, "other code", "other codes"));
+    }
 }
 
 /// A table of runs.

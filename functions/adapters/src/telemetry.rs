@@ -20,10 +20,10 @@ pub fn init() {
     }
 }
 
-/// Starts logging for a person at a terminal, who sees progress and results already: only warnings, unless `RUST_LOG` asks for more.
+/// Starts logging for a person at a terminal, who sees progress and results already: only errors, unless `RUST_LOG` asks for more.
 pub fn terminal() {
     let asked = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
-    let filter = directives(|name| if name == "RUST_LOG" { asked.clone() } else { Some("WARN".to_owned()) });
+    let filter = directives(|name| if name == "RUST_LOG" { asked.clone() } else { Some("ERROR".to_owned()) });
     let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_target(false).without_time();
     // A subscriber that is there already was set on purpose.
     builder.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init().ok();

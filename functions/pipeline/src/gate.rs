@@ -12,6 +12,9 @@ use crate::schedule::{backoff, later, seconds_between};
 
 /// How long a probe may take before the next one goes.
 const PROBE_SECONDS: i64 = 90;
+/// When everyone else asks again while a probe is under way: its answer mostly comes within seconds, and a hundred batches that all
+/// waited for the longest would stand still after each one that was told to wait.
+const PROBING_SECONDS: i64 = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct GateRecord {
@@ -20,6 +23,9 @@ struct GateRecord {
     failures: u32,
     /// Nobody calls before this.
     closed_until: Timestamp,
+    /// Whether it is closed only because somebody probes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    probing: bool,
     /// The API's words.
     reason: String,
 }
@@ -48,12 +54,13 @@ pub async fn ask(store: &dyn Store, key: &str, now: Timestamp) -> Result<Gate, P
     }
     let left = seconds_between(now, record.closed_until);
     if left > 0 {
+        let left = if record.probing { left.min(PROBING_SECONDS) } else { left };
         return Ok(Gate::Closed { after: u32::try_from(left).unwrap_or(u32::MAX), reason: record.reason });
     }
-    let probing = GateRecord { closed_until: later(now, PROBE_SECONDS), ..record.clone() };
+    let probing = GateRecord { closed_until: later(now, PROBE_SECONDS), probing: true, ..record.clone() };
     match store.replace(key, ledger::encode(key, &probing)?, Some(&tag)).await? {
         Written::New => Ok(Gate::Probe),
-        Written::Kept => Ok(Gate::Closed { after: PROBE_SECONDS as u32, reason: record.reason }),
+        Written::Kept => Ok(Gate::Closed { after: PROBING_SECONDS as u32, reason: record.reason }),
     }
 }
 
@@ -69,7 +76,8 @@ pub async fn close(
     let (failures, tag) = current.as_ref().map_or((0, None), |(record, tag)| (record.failures, Some(tag)));
     let failures = failures.saturating_add(1);
     let wait = asked.unwrap_or_else(|| backoff(failures)).max(1);
-    let record = GateRecord { v: 1, failures, closed_until: later(now, i64::from(wait)), reason: reason.to_owned() };
+    let closed_until = later(now, i64::from(wait));
+    let record = GateRecord { v: 1, failures, closed_until, probing: false, reason: reason.to_owned() };
     // Losing the race means that somebody else has just closed it: their time is as good as ours.
     store.replace(key, ledger::encode(key, &record)?, tag).await?;
     Ok(wait)
@@ -81,7 +89,7 @@ pub async fn open(store: &dyn Store, key: &str, now: Timestamp) -> Result<(), Po
     if record.failures == 0 {
         return Ok(());
     }
-    let record = GateRecord { v: 1, failures: 0, closed_until: now, reason: String::new() };
+    let record = GateRecord { v: 1, failures: 0, closed_until: now, probing: false, reason: String::new() };
     store.replace(key, ledger::encode(key, &record)?, Some(&tag)).await?;
     Ok(())
 }
@@ -94,6 +102,7 @@ pub async fn reason(store: &dyn Store, key: &str) -> Result<Option<String>, Port
 async fn load(store: &dyn Store, key: &str) -> Result<Option<(GateRecord, Tag)>, PortError> {
     let Some(stored) = store.get(key).await? else { return Ok(None) };
     // A gate that cannot be read is open: the worst that follows is one refused call.
-    let open = GateRecord { v: 1, failures: 0, closed_until: Timestamp::UNIX_EPOCH, reason: String::new() };
+    let closed_until = Timestamp::UNIX_EPOCH;
+    let open = GateRecord { v: 1, failures: 0, closed_until, probing: false, reason: String::new() };
     Ok(Some((serde_json::from_slice(&stored.body).unwrap_or(open), stored.tag)))
 }

@@ -22,9 +22,9 @@ impl Work<'_> {
     /// Looks for the collection of a send that has no outcome.
     pub(crate) async fn reconcile(&self, slice: Slice, send: u32, intent: &Intent) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
-        // A single process that holds the lock of its folder knows that whoever wrote an earlier intent is dead.
-        let dead = self.pipeline.alone_since.is_some_and(|since| intent.at < since);
-        let doubt_at = if dead { intent.doubt_at.min(now) } else { intent.doubt_at };
+        // A single process that holds the lock of its folder knows that whoever wrote an earlier intent was dead when it began.
+        let dead_since = self.pipeline.alone_since.filter(|since| intent.at < *since);
+        let doubt_at = dead_since.map_or(intent.doubt_at, |since| intent.doubt_at.min(since));
         if now < doubt_at {
             return Ok(Step::wait(wait_until(now, doubt_at), "a send may still be answered"));
         }

@@ -27,8 +27,10 @@ impl Work<'_> {
         let at = self.pipeline.clock.now();
         let send_by = later(at, limits::SEND_BY_SECONDS);
         let answered_by = later(send_by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS));
-        let intent =
-            Intent { v: VERSION, at, send_by, doubt_at: answered_by.max(self.turn.ends_at), inputs: slice.len() };
+        // A process that is alone knows that its own sends are over when their time is; elsewhere a turn has to end first.
+        let alone = self.pipeline.alone_since.is_some();
+        let doubt_at = if alone { answered_by } else { answered_by.max(self.turn.ends_at) };
+        let intent = Intent { v: VERSION, at, send_by, doubt_at, inputs: slice.len() };
         let store = &*self.pipeline.store;
         if ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await? == Written::Kept {
             return Ok(Step::Next);

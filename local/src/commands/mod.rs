@@ -4,6 +4,7 @@ mod run;
 mod simulate;
 mod status;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +30,7 @@ pub(crate) mod exit {
 /// Collects datasets for files of inputs with Bright Data Scraper Studio.
 #[derive(Parser)]
 #[command(name = "dropcollect", version, about, max_term_width = 100)]
+#[command(after_help = "RUST_LOG=info shows every step.")]
 pub(crate) struct Command {
     #[command(subcommand)]
     which: Which,
@@ -179,4 +181,9 @@ impl Failure {
     fn ours(message: impl Into<String>) -> Self {
         Self { status: exit::OURS, message: message.into() }
     }
+}
+
+/// Prints a result. Whoever reads it may stop early, as `head` does.
+fn say(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
 }

@@ -1,7 +1,8 @@
 //! `dropcollect run`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{BufReader, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
-use super::{Failure, RunArgs, exit};
+use super::{Failure, RunArgs, exit, say};
 
 /// How often a file gets a line of progress where standard error is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,6 +37,9 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         }
         LockError::Unusable { .. } => Failure::usage(error.to_string()),
     })?;
+    check_kind(args, lock.root())?;
+    // What is simulated need not survive a loss of power.
+    let lock = if args.simulate { lock.without_sync() } else { lock };
     let address = match args.simulate {
         true => Some(simulator(args, lock.root()).await?),
         false => None,
@@ -43,6 +47,14 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let config = config(args, address.as_deref())?;
     let engine = Engine::open(&lock, api(&config).await?, config.policy.clone()).await.map_err(ours)?;
     let objects = objects(args, &engine, &named).await?;
+    let others = engine.others(&objects).await.map_err(ours)?;
+    if !others.is_empty() {
+        let others = others.into_iter().collect::<Vec<_>>().join(", ");
+        eprintln!(
+            "{} also holds unfinished work of {others}: it goes on too, as long as this runs.",
+            args.data.display()
+        );
+    }
     let progress = Progress {
         engine: &engine,
         objects: &objects,
@@ -73,6 +85,9 @@ fn named_files(args: &RunArgs) -> Result<Vec<(&Path, String)>, Failure> {
         let Some(key) = args.key.clone().or(name) else {
             return Err(Failure::usage(format!("{} is no file", path.display())));
         };
+        if path.is_dir() {
+            return Err(Failure::usage(format!("{} is a folder: name the files in it", path.display())));
+        }
         if !path.is_file() {
             return Err(Failure::usage(format!("{}: there is no such file", path.display())));
         }
@@ -84,11 +99,27 @@ fn named_files(args: &RunArgs) -> Result<Vec<(&Path, String)>, Failure> {
     Ok(named)
 }
 
+/// Where the simulator of this process keeps its state, below the folder.
+const SIMULATOR: &str = ".dropcollect/simulator";
+
+/// A folder is for simulated runs or for real ones: otherwise the result of a trial would stand for a paid one, and work that was begun
+/// against the simulator would go on against the API.
+fn check_kind(args: &RunArgs, root: &Path) -> Result<(), Failure> {
+    let simulated = root.join(SIMULATOR).exists();
+    let used = simulated || root.join(".dropcollect/queue").exists();
+    let (root, choose) = (root.display(), "choose another folder with --data");
+    match (used, simulated, args.simulate) {
+        (true, true, false) => Err(Failure::usage(format!("{root} holds simulated runs: {choose} for real ones"))),
+        (true, false, true) => Err(Failure::usage(format!("{root} holds real runs: {choose} for simulated ones"))),
+        _ => Ok(()),
+    }
+}
+
 /// Serves the simulator from this process; its state lies in the folder too.
 async fn simulator(args: &RunArgs, root: &Path) -> Result<String, Failure> {
     let scenario = Scenario::find(args.scenario.as_deref().unwrap_or("default"));
     let scenario = scenario.map_err(|error| Failure::usage(error.to_string()))?;
-    let service = Service::open(scenario, &root.join(".dropcollect/simulator"));
+    let service = Service::open(scenario, &root.join(SIMULATOR));
     let service = service.map_err(|error| Failure::ours(format!("the simulator cannot keep its state: {error}")))?;
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| Failure::ours(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| Failure::ours(error.to_string()))?;
@@ -179,11 +210,8 @@ impl Progress<'_> {
         for object in self.objects {
             // What cannot be read now is shown at the next tick.
             let Ok(Some(status)) = self.engine.status(object).await else { continue };
-            let mut line = report::progress(&status);
-            let (waiting, next) = self.engine.waiting();
-            if status.manifest.is_none() && waiting > 0 {
-                line.push_str(&format!("; {waiting} batches under way, next look in {next} s"));
-            }
+            let waiting = status.manifest.is_none().then(|| self.engine.waiting(object));
+            let line = report::progress(&status, waiting.as_ref());
             self.print(&object.key, line);
         }
     }
@@ -221,7 +249,10 @@ async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -
             continue;
         };
         let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
-        println!("{}", report::summary(&manifest, &key, &|key| engine.path(key)));
+        let errors = manifest.failed.as_ref().and_then(|failed| File::open(engine.path(&failed.errors)).ok());
+        // The summary is worth having without them.
+        let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
+        say(&report::summary(&manifest, &key, &reasons, &|key| engine.path(key)));
         worst = worst.max(match manifest.state {
             RunState::Complete | RunState::Running => exit::FINE,
             RunState::CompleteWithFailures => exit::FAILURES,
@@ -234,19 +265,23 @@ async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -
 
 async fn unfinished(engine: &Engine, object: &InputObject, stopped: &Stopped) -> Result<u8, Failure> {
     engine.refresh_status(object).await.map_err(ours)?;
-    if let Some(status) = engine.status(object).await.map_err(ours)? {
-        println!("{}", report::progress(&status));
+    let status = engine.status(object).await.map_err(ours)?;
+    if let Some(status) = &status {
+        say(&report::progress(status, None));
     }
+    let key = &object.key;
     match stopped {
         Stopped::Credentials(reason) => {
             eprintln!(
-                "{}: {reason}\nNothing is lost: set BRIGHT_DATA_API_TOKEN to a key that is accepted and run the same command again.",
-                object.key
+                "{key}: {reason}\nNothing is lost, and what was started goes on: set BRIGHT_DATA_API_TOKEN to a key that is accepted and may run collectors, then run the same command again."
             );
             Ok(exit::CREDENTIALS)
         }
         Stopped::Rest => {
-            eprintln!("{}: the rest waits for a person; see dropcollect status", object.key);
+            eprintln!(
+                "{key}: the rest waits for a person. What has been collected lies in {}; --again runs the whole file anew, and pays for it again.",
+                engine.path(&format!("output/{}", keys::input_path(key)))
+            );
             Ok(exit::HELD)
         }
     }

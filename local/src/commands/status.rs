@@ -11,7 +11,7 @@ use pipeline::ledger::list_all;
 use pipeline::ports::Store;
 use pipeline::status::Status;
 
-use super::{Failure, StatusArgs, exit};
+use super::{Failure, StatusArgs, exit, say};
 
 pub(super) async fn status(args: &StatusArgs) -> Result<u8, Failure> {
     let store: Box<dyn Store> = match args.place.strip_prefix("s3://") {
@@ -40,12 +40,12 @@ pub(super) async fn status(args: &StatusArgs) -> Result<u8, Failure> {
     runs.sort_by_key(|status| status.started_at);
     if args.json {
         for status in &runs {
-            println!("{}", serde_json::to_string(status).unwrap_or_default());
+            say(&serde_json::to_string(status).unwrap_or_default());
         }
     } else if runs.is_empty() {
-        println!("no runs");
+        say("no runs");
     } else {
-        print!("{}", report::table(&runs));
+        say(report::table(&runs).trim_end());
     }
     Ok(exit::FINE)
 }
