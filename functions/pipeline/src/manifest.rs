@@ -162,6 +162,30 @@ pub struct Manifest {
     pub problem: Option<FileReport>,
 }
 
+impl Manifest {
+    /// The manifest of a run that starts and ends now, without anything.
+    fn rejected(object: &InputObject, now: Timestamp) -> Self {
+        Self {
+            run: object.run(),
+            state: RunState::Rejected,
+            collector: None,
+            input: ManifestInput::from(object),
+            started_at: now,
+            finished_at: now,
+            inputs: InputCounts::default(),
+            records: 0,
+            unmatched_records: 0,
+            warnings: 0,
+            partial: 0,
+            resent: 0,
+            collections: Vec::new(),
+            outputs: Vec::new(),
+            failed: None,
+            problem: None,
+        }
+    }
+}
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -192,22 +216,11 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
         return Ok(());
     }
     let mut manifest = Manifest {
-        run: run.run.clone(),
         state: RunState::Complete,
         collector: Some(run.settings.collector.clone()),
-        input: ManifestInput::from(&run.object),
         started_at: run.started_at,
-        finished_at: pipeline.clock.now(),
-        inputs: InputCounts::default(),
-        records: 0,
-        unmatched_records: 0,
-        warnings: 0,
-        partial: 0,
-        resent: 0,
-        collections: Vec::new(),
-        outputs: Vec::new(),
-        failed: None,
         problem: end.problem.clone(),
+        ..Manifest::rejected(&run.object, pipeline.clock.now())
     };
     let mut reports = Reports::new(store, run, end);
     let mut sums = Sums::default();
@@ -255,26 +268,8 @@ fn state(manifest: &Manifest, end: &EndRecord) -> RunState {
 
 /// A file that starts nothing: no collector, a bad setting, an unreadable file.
 pub(crate) async fn reject(pipeline: &Pipeline, object: &InputObject, report: FileReport) -> Result<(), PortError> {
-    let now = pipeline.clock.now();
     tracing::warn!(run = %object.run(), key = object.key, code = report.code, "rejected: {}", report.message);
-    let manifest = Manifest {
-        run: object.run(),
-        state: RunState::Rejected,
-        collector: None,
-        input: ManifestInput::from(object),
-        started_at: now,
-        finished_at: now,
-        inputs: InputCounts::default(),
-        records: 0,
-        unmatched_records: 0,
-        warnings: 0,
-        partial: 0,
-        resent: 0,
-        collections: Vec::new(),
-        outputs: Vec::new(),
-        failed: None,
-        problem: Some(report),
-    };
+    let manifest = Manifest { problem: Some(report), ..Manifest::rejected(object, pipeline.clock.now()) };
     let path = keys::input_path(&object.key);
     create(pipeline, &path, &manifest).await
 }
