@@ -1,13 +1,28 @@
 #!/bin/sh
 # Runs the vendor's own command line against the simulator: what it collects must be what was asked for.
-# usage: tests/official-client.sh http://127.0.0.1:PORT     (the simulator, best with --scenario calm)
+# usage: tests/official-client.sh [http://127.0.0.1:PORT]     (a simulator, best with --scenario calm; without one it starts its own)
 set -eu
 
-address=${1:?usage: tests/official-client.sh http://127.0.0.1:PORT}
 package=@brightdata/cli@0.3.7
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/target/official-client
 mkdir -p "$work/home/.config/brightdata-cli"
+
+if ! command -v npm >/dev/null; then
+    echo "official client: skipped, there is no npm"
+    exit 0
+fi
+address=${1:-}
+if [ -z "$address" ]; then
+    "$root/target/debug/dropcollect" simulate --listen 127.0.0.1:0 --scenario calm >"$work/address" 2>/dev/null &
+    simulator=$!
+    trap 'kill "$simulator" 2>/dev/null' EXIT
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        address=$(cat "$work/address")
+        [ -n "$address" ] && break
+        sleep 0.2
+    done
+fi
 
 # The package is pinned, so that a new release cannot change what this proves.
 if ! grep -q '"version": "0.3.7"' "$work/node_modules/@brightdata/cli/package.json" 2>/dev/null; then
