@@ -1,19 +1,9 @@
-//! Clocks: the one on the wall, and one that is told the time.
+//! A clock that is told the time. The one on the wall is `adapters::clock::WallClock`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use pipeline::ports::Clock;
-
-/// The clock of this machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-}
 
 /// A clock that stands still until it is moved. Clones show the same time.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapters::clock::WallClock;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -20,7 +21,6 @@ use pipeline::ports::{Api, Clock, PortError, QueueName, Store};
 use pipeline::status::Status;
 use pipeline::words::{AttemptId, InputObject, RunId};
 
-use crate::clock::WallClock;
 use crate::folder::{FolderInputs, FolderStore};
 use crate::lock::{FolderLock, LockError};
 use crate::queue::{FolderQueues, Received};

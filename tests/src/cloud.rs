@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use adapters::aws::Aws;
 use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_config::SdkConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -126,7 +127,7 @@ impl Cloud {
             .stderr(log);
         let cloud = Self { _process: Running::start(&mut command)?, folder, tools, endpoint };
         cloud.ready().await?;
-        cloud.secrets().create_secret().name(SECRET).secret_string(TOKEN).send().await?;
+        cloud.aws().secrets().create_secret().name(SECRET).secret_string(TOKEN).send().await?;
         Ok(Some(cloud))
     }
 
@@ -151,38 +152,25 @@ impl Cloud {
         Ok(path)
     }
 
-    /// S3.
-    pub fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::Config::builder()
+    /// Its clients, made as the functions make them.
+    pub fn aws(&self) -> Aws {
+        let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.endpoint)
-            .force_path_style(true)
             .region(Region::new(REGION))
-            .credentials_provider(credentials())
-            .retry_config(RetryConfig::disabled())
+            .credentials_provider(SharedCredentialsProvider::new(credentials()))
             .http_client(aws_smithy_http_client::Builder::new().build_http());
-        aws_sdk_s3::Client::from_conf(config.build())
+        Aws::new(sdk.build(), true)
+    }
+
+    /// S3.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        self.aws().s3()
     }
 
     /// SQS.
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&self.endpoint)
-            .region(Region::new(REGION))
-            .credentials_provider(credentials())
-            .http_client(aws_smithy_http_client::Builder::new().build_http());
-        aws_sdk_sqs::Client::from_conf(config.build())
-    }
-
-    fn secrets(&self) -> aws_sdk_secretsmanager::Client {
-        let config = aws_sdk_secretsmanager::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&self.endpoint)
-            .region(Region::new(REGION))
-            .credentials_provider(credentials())
-            .http_client(aws_smithy_http_client::Builder::new().build_http());
-        aws_sdk_secretsmanager::Client::from_conf(config.build())
+        self.aws().sqs()
     }
 
     /// Deploys the template as a user would, with `sam deploy`. `functions` has a folder with an executable `bootstrap` for each function.

@@ -9,6 +9,11 @@ use serde::Deserialize;
 use crate::aws::failed;
 use crate::lambda::{Deliveries, Delivery};
 
+/// Messages of one call (SQS quota).
+const MESSAGES_MAX: usize = 10;
+/// Longest delay of a message (SQS quota).
+const DELAY_SECONDS_MAX: u32 = 900;
+
 /// The poll queue and the retry queue in SQS.
 pub struct SqsQueues {
     client: Client,
@@ -33,6 +38,13 @@ impl Queues for SqsQueues {
         let what = || format!("send {} messages to {url}", bodies.len());
         if url.is_empty() {
             return Err(PortError::new(format!("send to the {queue:?} queue"), "its URL is not configured"));
+        }
+        if bodies.is_empty() || bodies.len() > MESSAGES_MAX || delay_seconds > DELAY_SECONDS_MAX {
+            // SQS refuses it, too; not every service that speaks SQS does.
+            return Err(PortError::new(
+                what(),
+                format!("1 to {MESSAGES_MAX}, delayed by {DELAY_SECONDS_MAX} s at most"),
+            ));
         }
         let delay = i32::try_from(delay_seconds).unwrap_or(i32::MAX);
         if let [body] = bodies {

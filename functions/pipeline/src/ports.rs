@@ -96,7 +96,7 @@ pub struct PartTag(pub String);
 /// What became of completing an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completed {
-    /// The object is visible under its key.
+    /// The object is visible under its key: this call completed the upload, or an earlier one did and the storage still knows of it.
     Yes,
     /// There is no such upload: it was completed before (then the object exists), or aborted.
     Gone,
@@ -110,7 +110,8 @@ pub trait Store: Send + Sync {
     /// Writes the object if the key is free. Of any number of racing creators exactly one is told [`Written::New`], unless its
     /// answer is lost: then it gets an error, and everyone else [`Written::Kept`].
     async fn create(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<Written, PortError>;
-    /// Compare-and-swap: writes if the object still has the tag (`None`: if there is no object).
+    /// Compare-and-swap: writes if the object still has the tag (`None`: if there is no object). A lost answer is told as by
+    /// [`create`](Self::create): an error, never [`Written::Kept`], to the one who may have written.
     async fn replace(&self, key: &str, body: Bytes, expected: Option<&Tag>) -> Result<Written, PortError>;
     /// Writes whatever is there.
     async fn put(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<(), PortError>;
@@ -118,9 +119,11 @@ pub trait Store: Send + Sync {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Listing, PortError>;
     /// Begins a multipart upload. Nothing is visible before it is completed.
     async fn begin_upload(&self, key: &str, info: &ObjectInfo) -> Result<UploadId, PortError>;
-    /// Uploads part `number` (1 to 10,000). Every part but the last has at least 5 MiB (S3 quota "part size").
+    /// Uploads part `number` (1 to 10,000), in any order; an upload has the parts 1 to n without a gap. Every part but the last has at
+    /// least 5 MiB (S3 quota "part size").
     async fn upload_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag, PortError>;
-    /// Makes the object of all parts visible, in the order given; at least one part.
+    /// Makes the object of all parts visible: the tags of the parts 1, 2, … n in ascending order, at least one. Completing it a second
+    /// time, with the same parts, changes nothing and answers [`Completed::Yes`] or [`Completed::Gone`].
     async fn complete_upload(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<Completed, PortError>;
     /// Drops an upload and its parts. Dropping one that is gone is no error.
     async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), PortError>;
@@ -162,8 +165,8 @@ pub enum QueueName {
 /// Queues that deliver at least once, in any order.
 #[async_trait]
 pub trait Queues: Send + Sync {
-    /// Sends 1 to 10 messages, to be delivered after `delay_seconds` (0 to 900, SQS quota) at the earliest. An error means that any of
-    /// them may or may not have been sent.
+    /// Sends 1 to 10 messages of at most 1 MiB in total (SQS quotas), to be delivered after `delay_seconds` (0 to 900, SQS quota) at
+    /// the earliest. An error means that any of them may or may not have been sent.
     async fn send(&self, queue: QueueName, bodies: &[String], delay_seconds: u32) -> Result<(), PortError>;
 }
 
