@@ -1,5 +1,7 @@
 //! The command as a person runs it: the real binary, its exit status, what it prints and what it leaves in the folder.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 mod errors;
 mod kills;
 mod large;
