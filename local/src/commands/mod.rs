@@ -5,7 +5,7 @@ mod simulate;
 mod status;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -56,8 +56,9 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     collector: Option<String>,
     /// Folder that stands for the buckets and keeps all state
-    #[arg(long, default_value = "dropcollect-data")]
-    data: PathBuf,
+    /// [default: dropcollect-data, with --simulate dropcollect-simulated]
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Use the built-in simulator instead of the API: costs nothing, needs no token
     #[arg(long)]
     simulate: bool,
@@ -72,6 +73,14 @@ pub(crate) struct RunArgs {
     again: bool,
     #[command(flatten)]
     options: Options,
+}
+
+impl RunArgs {
+    /// The folder. A trial has its own: its results must not stand for paid ones.
+    fn folder(&self) -> &Path {
+        let default = if self.simulate { "dropcollect-simulated" } else { "dropcollect-data" };
+        self.data.as_deref().unwrap_or(Path::new(default))
+    }
 }
 
 /// The trigger's options, as an object's metadata names them.

@@ -31,7 +31,7 @@ const SIMULATED_COLLECTOR: &str = "c_simulated";
 
 pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let named = named_files(args)?;
-    let lock = FolderLock::take(&args.data).map_err(|error| match error {
+    let lock = FolderLock::take(args.folder()).map_err(|error| match error {
         LockError::Taken { .. } => {
             Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
         }
@@ -52,7 +52,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         let others = others.into_iter().collect::<Vec<_>>().join(", ");
         eprintln!(
             "{} also holds unfinished work of {others}: it goes on too, as long as this runs.",
-            args.data.display()
+            args.folder().display()
         );
     }
     let progress = Progress {
