@@ -46,7 +46,8 @@ impl Work<'_> {
         if !refuses_queueing {
             query.push(("queue_next".to_owned(), settings.queue_next.to_string()));
         }
-        if settings.confirm_cancel && self.id.attempt == 1 {
+        // Of the halves of a refused batch, the second would cancel the first.
+        if settings.confirm_cancel && self.id.attempt == 1 && self.whole().await? == slice {
             query.push(("confirm_cancel".to_owned(), "1".to_owned()));
         }
         if !settings.query.contains_key("name") {
