@@ -66,7 +66,7 @@ impl Work<'_> {
                 let reason = format!("the API refused the token ({status}): {text}");
                 let after = gate::close(&*self.pipeline.store, keys::TOKEN_GATE, now, None, &reason).await?;
                 tracing::error!(run = %self.id.run, batch = self.id.batch, status, text, "the API refused the token");
-                Ok(Step::wait(after, reason))
+                Ok(Step::wait(after, reason).calmly(collecting.since, now))
             }
             Looked::Wait { retry_after } => {
                 let after = next_look(collecting.since, now, Some(retry_after.unwrap_or(60)));
@@ -90,7 +90,7 @@ impl Work<'_> {
             return Ok(Some(Step::wait(u32::try_from(left).unwrap_or(1), "just triggered")));
         }
         Ok(match gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
-            Gate::Closed { after, reason } => Some(Step::wait(after, reason)),
+            Gate::Closed { after, reason } => Some(Step::wait(after, reason).calmly(collecting.since, now)),
             Gate::Open | Gate::Probe => None,
         })
     }

@@ -213,9 +213,15 @@ impl Work<'_> {
                     round.settled.push((slice, state));
                     continue;
                 }
-                SliceState::Unsent { send } if self.has_time() => self.send(slice, send).await?,
+                SliceState::Unsent { send } if self.has_time() => {
+                    let step = self.send(slice, send).await?;
+                    step.calmly(self.turn.sent_at, self.pipeline.clock.now())
+                }
                 SliceState::Unsent { .. } => Step::wait(1, "not enough time is left for a send"),
-                SliceState::Sending { send, intent } => self.reconcile(slice, send, &intent).await?,
+                SliceState::Sending { send, intent } => {
+                    let step = self.reconcile(slice, send, &intent).await?;
+                    step.calmly(intent.doubt_at, self.pipeline.clock.now())
+                }
                 SliceState::Collecting(collecting) => self.look(slice, &collecting).await?,
             };
             match step {
