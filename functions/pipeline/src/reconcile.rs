@@ -31,14 +31,14 @@ impl Work<'_> {
         if self.run.policy.on_in_doubt == OnInDoubt::Retrigger {
             return self.conclude(slice, send, SendResult::Abandoned).await;
         }
-        if let Gate::Closed { after, reason } = gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
-            return Ok(Step::wait(after, reason));
-        }
-        // Whoever finds a collection that may be this send's sees that it has a rival.
+        // Whoever finds a collection that may be this send's sees that it has a rival, be the gate closed or not.
         let collector = &self.run.settings.collector;
         let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
         let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
         ledger::write_once(&*self.pipeline.store, &key, &doubt).await?;
+        if let Gate::Closed { after, reason } = gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
+            return Ok(Step::wait(after, reason));
+        }
         let jobs = match self.listed(intent, now).await {
             Ok(jobs) => jobs,
             Err(step) => return Ok(step),
