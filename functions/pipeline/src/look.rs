@@ -294,30 +294,12 @@ impl Work<'_> {
         }
         let mut pages = None;
         if whole.silent() > 0 || collecting.cancel.is_some() {
-            let log = pipeline.api.log(&collecting.collection).await;
-            pages = match &log {
-                Looked::Found(log) => log.pages,
+            let log = match pipeline.api.log(&collecting.collection).await {
+                Looked::Found(log) => Some(log),
                 _ => None,
             };
-            let sent = self.sent(slice).await?;
-            match (&log, &collecting.cancel) {
-                (_, Some(_)) => whole.fail_silent(
-                    codes::COLLECTION_DEADLINE,
-                    "the collection was cancelled before it came to this input",
-                ),
-                (Looked::Found(log), None) if whole.unexplained(log) == 0 && log.fails.is_some() => {}
-                (Looked::Found(log), None) => {
-                    if let Looked::Found(errors) = pipeline.api.errors(&collecting.collection).await {
-                        whole.attribute(&errors, &sent);
-                    }
-                    if whole.unexplained(log) > 0 || log.fails.is_none() {
-                        whole
-                            .fail_silent(codes::UNATTRIBUTED, "the job log counts failures that no error row explains");
-                    }
-                }
-                _ => whole
-                    .fail_silent(codes::UNATTRIBUTED, "neither a record nor an error, and the job log cannot be had"),
-            }
+            pages = log.as_ref().and_then(|log| log.pages);
+            self.explain_silence(slice, collecting, &mut whole, log.as_ref()).await?;
         }
         if collecting.adopted && !self.confirm(slice, collecting).await? {
             whole.abort().await;
@@ -338,5 +320,40 @@ impl Work<'_> {
             records = standing.records, failed = standing.failed.len(), unmatched = standing.unmatched_records, "delivered"
         );
         Ok(Step::Next)
+    }
+
+    /// Finds out why inputs have neither a record nor an error, and fails those that cannot be said to have none legitimately.
+    async fn explain_silence(
+        &mut self,
+        slice: Slice,
+        collecting: &Collecting,
+        whole: &mut Whole<'_>,
+        log: Option<&JobLog>,
+    ) -> Result<(), PortError> {
+        let end = log.map_or(End::None, |log| self.end(collecting, log));
+        match (end, log) {
+            (End::Badly(code, message), _) => whole.fail_silent(code, &message),
+            (End::None, _) if collecting.cancel.is_some() => {
+                let message = "the collection was cancelled before it came to this input";
+                whole.fail_silent(codes::COLLECTION_DEADLINE, message);
+            }
+            (_, None) => {
+                let message = "neither a record nor an error, and the job log cannot be had";
+                whole.fail_silent(codes::UNATTRIBUTED, message);
+            }
+            (_, Some(log)) if whole.unexplained(log) == 0 && log.fails.is_some() => {}
+            (_, Some(log)) => {
+                let pipeline = self.pipeline;
+                let sent = self.sent(slice).await?;
+                if let Looked::Found(errors) = pipeline.api.errors(&collecting.collection).await {
+                    whole.attribute(&errors, &sent);
+                }
+                if whole.unexplained(log) > 0 || log.fails.is_none() {
+                    let message = "the job log counts failures that no error row explains";
+                    whole.fail_silent(codes::UNATTRIBUTED, message);
+                }
+            }
+        }
+        Ok(())
     }
 }
