@@ -20,6 +20,9 @@ const FILE_GRACE_SECONDS: i64 = 600;
 /// A job younger than this is not asked for its log on every look.
 const LOG_FROM_SECONDS: i64 = 300;
 
+/// A collection that was told to stop so long ago, and still does not say that it has, is left to a person.
+const STOP_SECONDS_MAX: i64 = 2 * 86_400;
+
 /// How a job ended, by its log.
 enum End {
     /// It still runs, as far as is known.
@@ -148,6 +151,12 @@ impl Work<'_> {
                 }
                 self.conclude_without_data(slice, collecting, code, &message).await
             }
+            End::Done
+                if seconds_between(collecting.since, now) > i64::from(limits::COLLECTION_DEADLINE_SECONDS_MAX) =>
+            {
+                let message = "the collection is done, but its dataset never came";
+                self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, message).await
+            }
             End::Done => Ok(wait),
             End::None => self.mind_the_deadline(slice, collecting, &log, wait).await,
         }
@@ -193,12 +202,20 @@ impl Work<'_> {
             let record = CancelRecord { v: VERSION, at: now, collection: collecting.collection.clone() };
             ledger::write_once(&*self.pipeline.store, &keys::cancel(&self.id, slice), &record).await?;
         }
+        let since = collecting.cancel.as_ref().map_or(now, |cancel| cancel.at);
+        if seconds_between(since, now) > STOP_SECONDS_MAX {
+            let message = format!(
+                "{} was told to stop {STOP_SECONDS_MAX} s ago, and nothing says that it has: look in the control panel, then decide",
+                collecting.collection
+            );
+            return self.hold(slice, "cannot_be_stopped", message).await;
+        }
         let answer = self.pipeline.api.cancel(&collecting.collection).await;
         tracing::warn!(
             run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, ?answer,
             "past its deadline: told to stop"
         );
-        Ok(Step::wait(30, "waiting for the collection to stop"))
+        Ok(Step::wait(30, "waiting for the collection to stop").calmly(since, now))
     }
 
     /// A status object said that the job has ended without data.
