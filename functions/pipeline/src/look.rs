@@ -1,6 +1,7 @@
 //! One look at a running collection: wait, deliver, or give up safely.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::attempt::Collecting;
 use crate::decisions::codes;
@@ -20,8 +21,18 @@ const FILE_GRACE_SECONDS: i64 = 600;
 /// A job younger than this is not asked for its log on every look.
 const LOG_FROM_SECONDS: i64 = 300;
 
+/// A dataset that cannot be read is asked for again for so long.
+const UNREADABLE_SECONDS_MAX: i64 = 86_400;
 /// A collection that was told to stop so long ago, and still does not say that it has, is left to a person.
 const STOP_SECONDS_MAX: i64 = 2 * 86_400;
+
+/// A dataset could not be read for the first time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Unreadable {
+    v: u32,
+    at: Timestamp,
+    why: String,
+}
 
 /// How a job ended, by its log.
 enum End {
@@ -252,15 +263,18 @@ impl Work<'_> {
         }
     }
 
-    /// Something came that is no dataset. It is asked for again until the collection's time is over.
+    /// Something came that is no dataset, or not all of it. It is asked for again for a day.
     async fn unreadable(&mut self, slice: Slice, collecting: &Collecting, why: String) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
         tracing::warn!(
             run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, why,
             "the dataset could not be read"
         );
-        let limit = i64::from(self.run.policy.collection_deadline_seconds.min(limits::COLLECTION_DEADLINE_SECONDS_MAX));
-        if seconds_between(collecting.since, now) > limit {
+        // Whatever the collection's age is, a connection may break: what counts is since when.
+        let first = Unreadable { v: VERSION, at: now, why: why.clone() };
+        let first =
+            ledger::settle(&*self.pipeline.store, &keys::unreadable(&self.id, slice, collecting.send), first).await?;
+        if seconds_between(first.at, now) > UNREADABLE_SECONDS_MAX {
             return self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, &why).await;
         }
         Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))
