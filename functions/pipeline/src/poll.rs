@@ -172,6 +172,9 @@ impl Work<'_> {
                 found = AttemptKeys::load(&*self.pipeline.store, &self.id).await?;
                 continue;
             }
+            if !waits.is_empty() || round.held {
+                self.show(&round.settled).await?;
+            }
             if let Some((after, why)) = waits.into_values().min() {
                 return Ok(Driven::Wait { after, why });
             }
@@ -230,6 +233,17 @@ impl Work<'_> {
             }
         }
         Ok(round)
+    }
+
+    /// Completes what some slices have delivered while others are not so far: a bucket drops unfinished uploads after some days, and a
+    /// person may take longer.
+    async fn show(&self, settled: &[(Slice, SliceState)]) -> Result<(), PortError> {
+        for (_, state) in settled {
+            if let SliceState::Delivered(_, delivery) = state {
+                crate::finish::complete(&*self.pipeline.store, delivery).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a send that begins now is answered, or given up, within this turn.
