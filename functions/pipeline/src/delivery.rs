@@ -30,6 +30,8 @@ struct Tally {
     records: u64,
     unmatched_records: u64,
     unmatched_errors: u64,
+    /// Inputs that error rows speak of, each unmatched one counted as another.
+    failed_rows: u64,
     /// Rows that echo an input which is none of ours.
     strangers: u64,
     warnings: u64,
@@ -158,11 +160,10 @@ impl Whole<'_> {
         self.tally.fates.iter().filter(|fate| !fate.has_record && fate.error.is_none()).count() as u64
     }
 
-    /// How many more failures the log counts than error rows explain.
+    /// How many more failures there were than inputs are known to have failed: by the log, or by error rows that name no input of ours.
     pub fn unexplained(&self, log: &JobLog) -> u64 {
-        let errors =
-            self.tally.fates.iter().filter(|fate| fate.error.is_some()).count() as u64 + self.tally.unmatched_errors;
-        log.fails.unwrap_or(0).saturating_sub(errors)
+        let failed = self.tally.fates.iter().filter(|fate| fate.error.is_some()).count() as u64;
+        log.fails.unwrap_or(0).max(self.tally.failed_rows).saturating_sub(failed)
     }
 
     /// Ties the entries of the job's error list to silent inputs, by `url`; an entry that fits several inputs fits none.
@@ -274,6 +275,7 @@ impl Tally {
             records: 0,
             unmatched_records: 0,
             unmatched_errors: 0,
+            failed_rows: 0,
             strangers: 0,
             warnings: 0,
         }
@@ -304,9 +306,14 @@ impl Tally {
             Row::Error { echo, code, message } => {
                 let code = code.unwrap_or_else(|| codes::NO_CODE.to_owned());
                 match self.fate(echo.as_deref()) {
-                    Some(fate) => drop(fate.error.get_or_insert((code, message))),
+                    Some(fate) => {
+                        let first = fate.error.is_none();
+                        fate.error.get_or_insert((code, message));
+                        self.failed_rows += u64::from(first);
+                    }
                     None => {
                         self.unmatched_errors += 1;
+                        self.failed_rows += 1;
                         self.strangers += u64::from(echo.is_some());
                     }
                 }

@@ -104,7 +104,7 @@ impl Fates {
 }
 
 /// Makes the delivered object visible; whoever comes second finds that it is.
-async fn complete(store: &dyn Store, delivery: &Delivery) -> Result<(), PortError> {
+pub(crate) async fn complete(store: &dyn Store, delivery: &Delivery) -> Result<(), PortError> {
     let Some(object) = &delivery.object else { return Ok(()) };
     if store.complete_upload(&object.key, &object.upload, &object.parts).await? == Completed::Yes {
         return Ok(());

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger;
+use crate::policy::limits;
 use crate::ports::{PortError, Store, Tag, Written};
 use crate::schedule::{backoff, later, seconds_between};
 
@@ -75,12 +76,17 @@ pub async fn close(
     let current = load(store, key).await?;
     let (failures, tag) = current.as_ref().map_or((0, None), |(record, tag)| (record.failures, Some(tag)));
     let failures = failures.saturating_add(1);
-    let wait = asked.unwrap_or_else(|| backoff(failures)).max(1);
+    let wait = pause(asked, failures);
     let closed_until = later(now, i64::from(wait));
     let record = GateRecord { v: 1, failures, closed_until, probing: false, reason: reason.to_owned() };
     // Losing the race means that somebody else has just closed it: their time is as good as ours.
     store.replace(key, ledger::encode(key, &record)?, tag).await?;
     Ok(wait)
+}
+
+/// An hour at most: a `Retry-After` of years, or a date that a gateway got wrong, must not close a gate for ever.
+fn pause(asked: Option<u32>, failures: u32) -> u32 {
+    asked.unwrap_or_else(|| backoff(failures)).clamp(1, limits::WAIT_SECONDS_MAX)
 }
 
 /// Opens after a success, if it was not open.
@@ -105,4 +111,15 @@ async fn load(store: &dyn Store, key: &str) -> Result<Option<(GateRecord, Tag)>,
     let closed_until = Timestamp::UNIX_EPOCH;
     let open = GateRecord { v: 1, failures: 0, closed_until, probing: false, reason: String::new() };
     Ok(Some((serde_json::from_slice(&stored.body).unwrap_or(open), stored.tag)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_is_for_ever() {
+        assert_eq!((pause(Some(0), 1), pause(Some(120), 9), pause(Some(u32::MAX), 1)), (1, 120, 3_600));
+        assert_eq!((pause(None, 1), pause(None, 99)), (30, 900));
+    }
 }

@@ -149,6 +149,11 @@ pub fn cancel(id: &AttemptId, slice: Slice) -> String {
     format!("{}{slice}.cancel.json", attempt(id))
 }
 
+/// That the dataset of a send's collection could not be read, and since when.
+pub fn unreadable(id: &AttemptId, slice: Slice, send: u32) -> String {
+    format!("{}{slice}.send-{send:03}.unreadable.json", attempt(id))
+}
+
 /// What was delivered.
 pub fn delivery(id: &AttemptId, slice: Slice) -> String {
     format!("{}{slice}.delivery.json", attempt(id))

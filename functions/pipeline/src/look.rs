@@ -1,6 +1,7 @@
 //! One look at a running collection: wait, deliver, or give up safely.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::attempt::Collecting;
 use crate::decisions::codes;
@@ -19,6 +20,19 @@ use crate::work::{Step, Work};
 const FILE_GRACE_SECONDS: i64 = 600;
 /// A job younger than this is not asked for its log on every look.
 const LOG_FROM_SECONDS: i64 = 300;
+
+/// A dataset that cannot be read is asked for again for so long.
+const UNREADABLE_SECONDS_MAX: i64 = 86_400;
+/// A collection that was told to stop so long ago, and still does not say that it has, is left to a person.
+const STOP_SECONDS_MAX: i64 = 2 * 86_400;
+
+/// A dataset could not be read for the first time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Unreadable {
+    v: u32,
+    at: Timestamp,
+    why: String,
+}
 
 /// How a job ended, by its log.
 enum End {
@@ -66,7 +80,7 @@ impl Work<'_> {
                 let reason = format!("the API refused the token ({status}): {text}");
                 let after = gate::close(&*self.pipeline.store, keys::TOKEN_GATE, now, None, &reason).await?;
                 tracing::error!(run = %self.id.run, batch = self.id.batch, status, text, "the API refused the token");
-                Ok(Step::wait(after, reason))
+                Ok(Step::wait(after, reason).calmly(collecting.since, now))
             }
             Looked::Wait { retry_after } => {
                 let after = next_look(collecting.since, now, Some(retry_after.unwrap_or(60)));
@@ -90,7 +104,7 @@ impl Work<'_> {
             return Ok(Some(Step::wait(u32::try_from(left).unwrap_or(1), "just triggered")));
         }
         Ok(match gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
-            Gate::Closed { after, reason } => Some(Step::wait(after, reason)),
+            Gate::Closed { after, reason } => Some(Step::wait(after, reason).calmly(collecting.since, now)),
             Gate::Open | Gate::Probe => None,
         })
     }
@@ -148,6 +162,12 @@ impl Work<'_> {
                 }
                 self.conclude_without_data(slice, collecting, code, &message).await
             }
+            End::Done
+                if seconds_between(collecting.since, now) > i64::from(limits::COLLECTION_DEADLINE_SECONDS_MAX) =>
+            {
+                let message = "the collection is done, but its dataset never came";
+                self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, message).await
+            }
             End::Done => Ok(wait),
             End::None => self.mind_the_deadline(slice, collecting, &log, wait).await,
         }
@@ -193,12 +213,20 @@ impl Work<'_> {
             let record = CancelRecord { v: VERSION, at: now, collection: collecting.collection.clone() };
             ledger::write_once(&*self.pipeline.store, &keys::cancel(&self.id, slice), &record).await?;
         }
+        let since = collecting.cancel.as_ref().map_or(now, |cancel| cancel.at);
+        if seconds_between(since, now) > STOP_SECONDS_MAX {
+            let message = format!(
+                "{} was told to stop {STOP_SECONDS_MAX} s ago, and nothing says that it has: look in the control panel, then decide",
+                collecting.collection
+            );
+            return self.hold(slice, "cannot_be_stopped", message).await;
+        }
         let answer = self.pipeline.api.cancel(&collecting.collection).await;
         tracing::warn!(
             run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, ?answer,
             "past its deadline: told to stop"
         );
-        Ok(Step::wait(30, "waiting for the collection to stop"))
+        Ok(Step::wait(30, "waiting for the collection to stop").calmly(since, now))
     }
 
     /// A status object said that the job has ended without data.
@@ -235,15 +263,18 @@ impl Work<'_> {
         }
     }
 
-    /// Something came that is no dataset. It is asked for again until the collection's time is over.
+    /// Something came that is no dataset, or not all of it. It is asked for again for a day.
     async fn unreadable(&mut self, slice: Slice, collecting: &Collecting, why: String) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
         tracing::warn!(
             run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, why,
             "the dataset could not be read"
         );
-        let limit = i64::from(self.run.policy.collection_deadline_seconds.min(limits::COLLECTION_DEADLINE_SECONDS_MAX));
-        if seconds_between(collecting.since, now) > limit {
+        // Whatever the collection's age is, a connection may break: what counts is since when.
+        let first = Unreadable { v: VERSION, at: now, why: why.clone() };
+        let first =
+            ledger::settle(&*self.pipeline.store, &keys::unreadable(&self.id, slice, collecting.send), first).await?;
+        if seconds_between(first.at, now) > UNREADABLE_SECONDS_MAX {
             return self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, &why).await;
         }
         Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))
@@ -294,30 +325,12 @@ impl Work<'_> {
         }
         let mut pages = None;
         if whole.silent() > 0 || collecting.cancel.is_some() {
-            let log = pipeline.api.log(&collecting.collection).await;
-            pages = match &log {
-                Looked::Found(log) => log.pages,
+            let log = match pipeline.api.log(&collecting.collection).await {
+                Looked::Found(log) => Some(log),
                 _ => None,
             };
-            let sent = self.sent(slice).await?;
-            match (&log, &collecting.cancel) {
-                (_, Some(_)) => whole.fail_silent(
-                    codes::COLLECTION_DEADLINE,
-                    "the collection was cancelled before it came to this input",
-                ),
-                (Looked::Found(log), None) if whole.unexplained(log) == 0 && log.fails.is_some() => {}
-                (Looked::Found(log), None) => {
-                    if let Looked::Found(errors) = pipeline.api.errors(&collecting.collection).await {
-                        whole.attribute(&errors, &sent);
-                    }
-                    if whole.unexplained(log) > 0 || log.fails.is_none() {
-                        whole
-                            .fail_silent(codes::UNATTRIBUTED, "the job log counts failures that no error row explains");
-                    }
-                }
-                _ => whole
-                    .fail_silent(codes::UNATTRIBUTED, "neither a record nor an error, and the job log cannot be had"),
-            }
+            pages = log.as_ref().and_then(|log| log.pages);
+            self.explain_silence(slice, collecting, &mut whole, log.as_ref()).await?;
         }
         if collecting.adopted && !self.confirm(slice, collecting).await? {
             whole.abort().await;
@@ -338,5 +351,40 @@ impl Work<'_> {
             records = standing.records, failed = standing.failed.len(), unmatched = standing.unmatched_records, "delivered"
         );
         Ok(Step::Next)
+    }
+
+    /// Finds out why inputs have neither a record nor an error, and fails those that cannot be said to have none legitimately.
+    async fn explain_silence(
+        &mut self,
+        slice: Slice,
+        collecting: &Collecting,
+        whole: &mut Whole<'_>,
+        log: Option<&JobLog>,
+    ) -> Result<(), PortError> {
+        let end = log.map_or(End::None, |log| self.end(collecting, log));
+        match (end, log) {
+            (End::Badly(code, message), _) => whole.fail_silent(code, &message),
+            (End::None, _) if collecting.cancel.is_some() => {
+                let message = "the collection was cancelled before it came to this input";
+                whole.fail_silent(codes::COLLECTION_DEADLINE, message);
+            }
+            (_, None) => {
+                let message = "neither a record nor an error, and the job log cannot be had";
+                whole.fail_silent(codes::UNATTRIBUTED, message);
+            }
+            (_, Some(log)) if whole.unexplained(log) == 0 && log.fails.is_some() => {}
+            (_, Some(log)) => {
+                let pipeline = self.pipeline;
+                let sent = self.sent(slice).await?;
+                if let Looked::Found(errors) = pipeline.api.errors(&collecting.collection).await {
+                    whole.attribute(&errors, &sent);
+                }
+                if whole.unexplained(log) > 0 || log.fails.is_none() {
+                    let message = "the job log counts failures that no error row explains";
+                    whole.fail_silent(codes::UNATTRIBUTED, message);
+                }
+            }
+        }
+        Ok(())
     }
 }

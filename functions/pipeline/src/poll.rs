@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Pipeline;
@@ -10,7 +11,7 @@ use crate::keys;
 use crate::ledger::{self, AttemptEnd, EndRecord, RunRecord, VERSION};
 use crate::messages::{Reminder, Turn, Verdict};
 use crate::policy::limits;
-use crate::ports::PortError;
+use crate::ports::{PortError, QueueName};
 use crate::schedule::seconds_between;
 use crate::words::{AttemptId, Slice};
 use crate::work::{Step, Work};
@@ -18,11 +19,30 @@ use crate::work::{Step, Work};
 /// Rounds over the slices of an attempt in one turn; halving a thousand inputs takes ten levels.
 const ROUNDS_MAX: usize = 40;
 
+/// A message that has polled for so long hands over to a new one: messages die after 14 days, and go to the dead-letter queue after
+/// 1,000 deliveries (both SQS), while a collection may take its time and a refused token may stay refused.
+const MESSAGE_AGE_MAX_SECONDS: i64 = 7 * 86_400;
+/// Reminders of one generation are sent within a turn of each other. One that is sent so much later was moved back from the dead-letter
+/// queue, which gives it a new id (SQS: redrive).
+const MOVED_AFTER_SECONDS: i64 = 3_600;
+
 /// Which message polls an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct PollerRecord {
     v: u32,
     message_id: String,
+    at: Timestamp,
+}
+
+/// What a message is to its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It polls.
+    Poller,
+    /// Another message polls.
+    Other,
+    /// It may be the poller under a new id: the old one is not seen any more.
+    Moved,
 }
 
 /// How far an attempt has come.
@@ -54,9 +74,13 @@ impl Pipeline {
             self.after_attempt(&run, id, &end).await?;
             return Ok(Verdict::Done);
         }
-        if !self.is_poller(&reminder, &found, turn).await? {
-            tracing::debug!(run = %id.run, batch = id.batch, attempt = id.attempt, "another message polls this attempt");
-            return Ok(Verdict::Done);
+        match self.role(&reminder, &found, turn).await? {
+            Role::Poller => {}
+            Role::Other => {
+                tracing::debug!(run = %id.run, batch = id.batch, attempt = id.attempt, "another message polls this attempt");
+                return Ok(Verdict::Done);
+            }
+            Role::Moved => return self.hand_over(&reminder, turn, 0).await,
         }
         let mut work = Work::begin(self, turn, id).await?;
         Ok(match work.drive_from(found).await? {
@@ -66,10 +90,23 @@ impl Pipeline {
                 crate::status::refresh(self, &work.run, true).await?;
                 Verdict::Done
             }
+            Driven::Wait { after, .. } if seconds_between(turn.sent_at, self.clock.now()) > MESSAGE_AGE_MAX_SECONDS => {
+                self.hand_over(&reminder, turn, after).await?
+            }
             Driven::Wait { after, why } => {
                 Verdict::Again { after_seconds: after.clamp(1, limits::WAIT_SECONDS_MAX), why }
             }
         })
+    }
+
+    /// Sends the reminder of the next generation, which takes the place of every earlier one: chains cannot fork.
+    async fn hand_over(&self, reminder: &Reminder, turn: &Turn, after: u32) -> Result<Verdict, PortError> {
+        let generation = reminder.generation.saturating_add(1);
+        let next = Reminder { generation, sender_gone_at: turn.ends_at, ..reminder.clone() };
+        self.queues.send(QueueName::Poll, &[next.encode()], after.min(limits::DELAY_SECONDS_MAX)).await?;
+        let id = &reminder.attempt;
+        tracing::info!(run = %id.run, batch = id.batch, attempt = id.attempt, generation, "another message polls from here on");
+        Ok(Verdict::Done)
     }
 
     /// Whether the records say that there is such an attempt.
@@ -98,17 +135,22 @@ impl Pipeline {
     }
 
     /// Of several reminders of one attempt one polls, the others end themselves.
-    async fn is_poller(&self, reminder: &Reminder, found: &AttemptKeys, turn: &Turn) -> Result<bool, PortError> {
+    async fn role(&self, reminder: &Reminder, found: &AttemptKeys, turn: &Turn) -> Result<Role, PortError> {
         if reminder.generation < found.generation {
-            return Ok(false);
+            return Ok(Role::Other);
         }
         let key = keys::poller(&reminder.attempt, reminder.generation);
-        let mine = PollerRecord { v: VERSION, message_id: turn.message_id.clone() };
-        let standing = match found.generation == reminder.generation {
+        let mine = PollerRecord { v: VERSION, message_id: turn.message_id.clone(), at: self.clock.now() };
+        let standing: PollerRecord = match found.generation == reminder.generation {
             true => ledger::read_known(&*self.store, &key).await?,
-            false => ledger::settle(&*self.store, &key, mine.clone()).await?,
+            false => ledger::settle(&*self.store, &key, mine).await?,
         };
-        Ok(standing == mine)
+        let moved = seconds_between(standing.at, turn.sent_at) > MOVED_AFTER_SECONDS;
+        Ok(match standing.message_id == turn.message_id {
+            true => Role::Poller,
+            false if moved => Role::Moved,
+            false => Role::Other,
+        })
     }
 }
 
@@ -129,6 +171,9 @@ impl Work<'_> {
             if round.again {
                 found = AttemptKeys::load(&*self.pipeline.store, &self.id).await?;
                 continue;
+            }
+            if !waits.is_empty() || round.held {
+                self.show(&round.settled).await?;
             }
             if let Some((after, why)) = waits.into_values().min() {
                 return Ok(Driven::Wait { after, why });
@@ -171,9 +216,15 @@ impl Work<'_> {
                     round.settled.push((slice, state));
                     continue;
                 }
-                SliceState::Unsent { send } if self.has_time() => self.send(slice, send).await?,
+                SliceState::Unsent { send } if self.has_time() => {
+                    let step = self.send(slice, send).await?;
+                    step.calmly(self.turn.sent_at, self.pipeline.clock.now())
+                }
                 SliceState::Unsent { .. } => Step::wait(1, "not enough time is left for a send"),
-                SliceState::Sending { send, intent } => self.reconcile(slice, send, &intent).await?,
+                SliceState::Sending { send, intent } => {
+                    let step = self.reconcile(slice, send, &intent).await?;
+                    step.calmly(intent.doubt_at, self.pipeline.clock.now())
+                }
                 SliceState::Collecting(collecting) => self.look(slice, &collecting).await?,
             };
             match step {
@@ -182,6 +233,17 @@ impl Work<'_> {
             }
         }
         Ok(round)
+    }
+
+    /// Completes what some slices have delivered while others are not so far: a bucket drops unfinished uploads after some days, and a
+    /// person may take longer.
+    async fn show(&self, settled: &[(Slice, SliceState)]) -> Result<(), PortError> {
+        for (_, state) in settled {
+            if let SliceState::Delivered(_, delivery) = state {
+                crate::finish::complete(&*self.pipeline.store, delivery).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a send that begins now is answered, or given up, within this turn.

@@ -31,16 +31,16 @@ impl Work<'_> {
         if self.run.policy.on_in_doubt == OnInDoubt::Retrigger {
             return self.conclude(slice, send, SendResult::Abandoned).await;
         }
-        if let Gate::Closed { after, reason } = gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
-            return Ok(Step::wait(after, reason));
-        }
-        // Whoever finds a collection that may be this send's sees that it has a rival.
+        // Whoever finds a collection that may be this send's sees that it has a rival, be the gate closed or not.
         let collector = &self.run.settings.collector;
         let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
         let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
         ledger::write_once(&*self.pipeline.store, &key, &doubt).await?;
-        let jobs = match self.listed(intent, now).await {
-            Ok(jobs) => jobs,
+        if let Gate::Closed { after, reason } = gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
+            return Ok(Step::wait(after, reason));
+        }
+        let Listed { jobs, whole } = match self.listed(intent, now).await {
+            Ok(listed) => listed,
             Err(step) => return Ok(step),
         };
         // A send follows its intent at once, so of several free jobs the one queued nearest to it is the likeliest.
@@ -82,14 +82,21 @@ impl Work<'_> {
             // The other claim may be wrong; its dataset will tell.
             return Ok(Step::wait(60, "in doubt: another send has claimed a collection that may be the one"));
         }
-        if self.run.policy.on_in_doubt == OnInDoubt::Reconcile {
+        if self.run.policy.on_in_doubt == OnInDoubt::Reconcile && whole {
             tracing::warn!(
                 run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt,
                 "in doubt, and the job list shows no collection: sending again"
             );
             return self.conclude(slice, send, SendResult::NothingStarted).await;
         }
-        let message = "a trigger got no answer, and the job list shows no collection of it: look in the control panel, then decide";
+        let message = match whole {
+            true => {
+                "a trigger got no answer, and the job list shows no collection of it: look in the control panel, then decide"
+            }
+            false => {
+                "a trigger got no answer, and the job list is too long to be sure that it has no collection of it: look in the control panel, then decide"
+            }
+        };
         self.hold(slice, "in_doubt", message.to_owned()).await
     }
 
@@ -108,11 +115,11 @@ impl Work<'_> {
     }
 
     /// Jobs that this send may have started: of its collector, queued while it was under way, with as many inputs.
-    async fn listed(&self, intent: &Intent, now: Timestamp) -> Result<Vec<ListedJob>, Step> {
+    async fn listed(&self, intent: &Intent, now: Timestamp) -> Result<Listed, Step> {
         let earliest = later(intent.at, -limits::CLOCK_SKEW_SECONDS);
         let latest = later(intent.send_by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS) + limits::CLOCK_SKEW_SECONDS);
         let day = |at: Timestamp| TimeZone::UTC.to_datetime(at).date();
-        let mut found = Vec::new();
+        let mut found = Listed { jobs: Vec::new(), whole: false };
         for page in 0..PAGES_MAX {
             let asked = self.pipeline.api.jobs(
                 &self.run.settings.collector,
@@ -138,11 +145,12 @@ impl Work<'_> {
             };
             let last = list.jobs.is_empty() || (page + 1) * PAGE >= list.total;
             let older = list.jobs.iter().any(|job| job.queued.is_some_and(|queued| queued < earliest));
-            found.extend(list.jobs.into_iter().filter(|job| {
+            found.jobs.extend(list.jobs.into_iter().filter(|job| {
                 job.queued.is_none_or(|queued| queued >= earliest && queued <= latest)
                     && job.inputs.is_none_or(|inputs| inputs == u64::from(intent.inputs))
             }));
-            if last || older {
+            found.whole = last || older;
+            if found.whole {
                 break;
             }
         }
@@ -282,6 +290,14 @@ struct Doubt {
     v: u32,
     send: SendId,
     intent: Intent,
+}
+
+/// What the job list shows of a send in doubt.
+struct Listed {
+    /// Jobs that it may have started.
+    jobs: Vec<ListedJob>,
+    /// The list was read to where such jobs end: what is not in it was not started.
+    whole: bool,
 }
 
 /// Whether a claim that nothing proves has rivals.

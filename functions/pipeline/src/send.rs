@@ -35,7 +35,7 @@ impl Work<'_> {
         if ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await? == Written::Kept {
             return Ok(Step::Next);
         }
-        let answer = self.pipeline.api.trigger(&request, send_by).await;
+        let answer = refused_twice(&request, self.pipeline.api.trigger(&request, send_by).await);
         self.answered(slice, send, answer, &probes).await
     }
 
@@ -46,7 +46,8 @@ impl Work<'_> {
         if !refuses_queueing {
             query.push(("queue_next".to_owned(), settings.queue_next.to_string()));
         }
-        if settings.confirm_cancel && self.id.attempt == 1 {
+        // Of the halves of a refused batch, the second would cancel the first.
+        if settings.confirm_cancel && self.id.attempt == 1 && self.whole().await? == slice {
             query.push(("confirm_cancel".to_owned(), "1".to_owned()));
         }
         if !settings.query.contains_key("name") {
@@ -153,5 +154,34 @@ impl Work<'_> {
         } else {
             Step::Next
         })
+    }
+}
+
+/// A refusal of `queue_next` in answer to a send without it cannot be helped by leaving it out: it is about another option, such as
+/// `queue`, and sending again would be refused for ever.
+fn refused_twice(request: &TriggerRequest, answer: SendAnswer) -> SendAnswer {
+    match answer {
+        SendAnswer::RefusedOption { text } if request.query.iter().all(|(name, _)| name != "queue_next") => {
+            SendAnswer::Refused { status: 400, text }
+        }
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_option_that_was_sent_can_be_left_out() {
+        let text = || "Trial collectors don't support queuing jobs".to_owned();
+        for (query, answer) in [
+            (vec!["queue", "queue_next"], SendAnswer::RefusedOption { text: text() }),
+            (vec!["queue"], SendAnswer::Refused { status: 400, text: text() }),
+        ] {
+            let query = query.into_iter().map(|name| (name.to_owned(), "1".to_owned())).collect();
+            let request = TriggerRequest { collector: "c_abc123".into(), query, body: Bytes::new() };
+            assert_eq!(refused_twice(&request, SendAnswer::RefusedOption { text: text() }), answer);
+        }
     }
 }

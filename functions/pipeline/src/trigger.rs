@@ -7,7 +7,7 @@ use crate::batch::Cutter;
 use crate::inputs::{FileFormat, FileProblem, ReadLimits, RowReader};
 use crate::keys;
 use crate::ledger::{self, BatchRecord, EndRecord, FileReport, RowCounts, RunRecord, VERSION};
-use crate::manifest;
+use crate::manifest::{self, Manifest};
 use crate::messages::{Reminder, Turn, Verdict};
 use crate::policy::limits;
 use crate::ports::{Inputs, OpenInput, PortError, QueueName, Written};
@@ -37,6 +37,14 @@ impl Pipeline {
             && let Some(end) = ledger::read::<EndRecord>(store, &keys::end(&run_id)).await?
         {
             self.check_run(run, keys::block_of(end.batches)).await?;
+            return Ok(Verdict::Done);
+        }
+        let path = keys::input_path(&object.key);
+        if known.is_none()
+            && let Some(manifest) = ledger::read::<Manifest>(store, &keys::manifest(&path, &run_id)).await?
+        {
+            // Rejected before. It stays so when the event comes again, whatever the deployment's settings are by then.
+            status::conclude(self, &path, &manifest).await?;
             return Ok(Verdict::Done);
         }
         let Some(open) = inputs.open(object).await? else {

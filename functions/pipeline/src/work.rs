@@ -1,11 +1,14 @@
 //! One handler's work on one attempt: what it needs is read when it is needed, and once.
 
+use jiff::Timestamp;
+
 use crate::Pipeline;
 use crate::delivery::Sent;
 use crate::keys;
 use crate::ledger::{self, AttemptEnd, BatchRecord, HeldRecord, InputRow, RunRecord, SendId, VERSION};
 use crate::messages::Turn;
 use crate::ports::PortError;
+use crate::schedule::next_look;
 use crate::words::{AttemptId, Slice};
 
 /// What follows a step on a slice.
@@ -20,6 +23,14 @@ pub(crate) enum Step {
 impl Step {
     pub(crate) fn wait(after: u32, why: impl Into<String>) -> Self {
         Self::Wait { after, why: why.into() }
+    }
+
+    /// What has been waited for since `since` is waited for in steps that grow with its age, so that waiting for ever costs little.
+    pub(crate) fn calmly(self, since: Timestamp, now: Timestamp) -> Self {
+        match self {
+            Self::Wait { after, why } => Self::Wait { after: after.max(next_look(since, now, None)), why },
+            Self::Next => Self::Next,
+        }
     }
 }
 
