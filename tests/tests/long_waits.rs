@@ -87,6 +87,7 @@ struct Story {
     clock: VirtualClock,
     store: MemoryStore,
     queues: MemoryQueues,
+    inputs: MemoryInputs,
     object: InputObject,
     deliveries: usize,
 }
@@ -116,10 +117,17 @@ impl Story {
         let metadata: BTreeMap<_, _> =
             metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let object = inputs.put("in", "two.txt", "https://a\nhttps://b\n", &metadata, began());
-        let turn = Turn { message_id: "event".into(), sent_at: began(), receives: 1, ends_at: later(began(), 900) };
-        let verdict = futures_util::FutureExt::now_or_never(pipeline.trigger(&inputs, &object, &turn));
+        let story = Self { pipeline, clock, store, queues, inputs, object, deliveries: 0 };
+        story.trigger();
+        story
+    }
+
+    /// Works on the event.
+    fn trigger(&self) {
+        let now = self.clock.now();
+        let turn = Turn { message_id: "event".into(), sent_at: began(), receives: 1, ends_at: later(now, 900) };
+        let verdict = futures_util::FutureExt::now_or_never(self.pipeline.trigger(&self.inputs, &self.object, &turn));
         assert_eq!(verdict.expect("nothing waits").expect("no error"), Verdict::Done);
-        Self { pipeline, clock, store, queues, object, deliveries: 0 }
     }
 
     /// Delivers messages until none is left, or until so many seconds since the beginning.
@@ -329,4 +337,18 @@ fn waiting_for_a_collection_has_an_end() {
     story.run_until(60 * DAY);
     assert_eq!((story.manifest(), story.held()), (None, 1));
     assert!(story.deliveries < 600, "{} deliveries", story.deliveries);
+}
+
+#[test]
+fn nothing_comes_behind_the_end_of_an_object_that_went_away() {
+    let mut story = Story::begin(|script| script, &[]);
+    let run = story.object.run();
+    // The object goes before its reader has written the end, and the event comes again.
+    story.store.remove(&keys::end(&run)).expect("the end");
+    story.inputs.remove("in", "two.txt");
+    story.trigger();
+    assert!(story.store.object(&keys::batch(&run, 2)).is_some(), "the number behind the last batch is free");
+    story.run_until(DAY);
+    let manifest = story.manifest().expect("a manifest");
+    assert_eq!((manifest.state, manifest.inputs.with_records), (RunState::CompleteWithFailures, 2));
 }

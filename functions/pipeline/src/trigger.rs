@@ -48,7 +48,7 @@ impl Pipeline {
             return Ok(Verdict::Done);
         }
         let Some(open) = inputs.open(object).await? else {
-            return self.vanished(object, known.as_ref()).await;
+            return self.vanished(object, known.as_ref(), turn).await;
         };
         let run = match known {
             Some(run) => run,
@@ -95,7 +95,7 @@ impl Pipeline {
     }
 
     /// The object was deleted or replaced before it had been read to its end.
-    async fn vanished(&self, object: &InputObject, run: Option<&RunRecord>) -> Result<Verdict, PortError> {
+    async fn vanished(&self, object: &InputObject, run: Option<&RunRecord>, turn: &Turn) -> Result<Verdict, PortError> {
         let code = "input_object_gone".to_owned();
         let message =
             "the object was deleted or replaced before it had been read; a replaced object has a run of its own"
@@ -106,6 +106,17 @@ impl Pipeline {
             return Ok(Verdict::Done);
         };
         let (batches, rows) = self.recorded(run).await?;
+        // An empty last batch takes the next number: whoever may still be reading the object cannot put one behind the end.
+        let batches = batches.saturating_add(1);
+        let (inputs, rejected) = (Vec::new(), Vec::new());
+        let last =
+            BatchRecord { v: VERSION, batch: batches, rows: RowCounts::default(), until: rows, inputs, rejected };
+        let reminder = first_reminder(run, batches, turn);
+        self.queues.send(QueueName::Poll, &[reminder], first_look(self.clock.now(), None)).await?;
+        let standing = ledger::settle(&*self.store, &keys::batch(&run.run, batches), last).await?;
+        if standing.rows.read > 0 {
+            return Ok(Verdict::Again { after_seconds: 1, why: "another handler still reads the object".to_owned() });
+        }
         let end = EndRecord { v: VERSION, batches, rows, header: None, problem: Some(report) };
         let end = ledger::settle(&*self.store, &keys::end(&run.run), end).await?;
         self.check_run(run, keys::block_of(end.batches)).await?;
@@ -248,11 +259,7 @@ impl<'a> Cutting<'a> {
             return Ok(());
         }
         let last = batch + self.group - 1;
-        let reminder = |batch: u32| {
-            let attempt = AttemptId { run: self.run.run.clone(), batch, attempt: 1 };
-            Reminder { v: crate::messages::VERSION, attempt, generation: 1, sender_gone_at: self.turn.ends_at }.encode()
-        };
-        let bodies: Vec<String> = (batch..=last).map(reminder).collect();
+        let bodies: Vec<String> = (batch..=last).map(|batch| first_reminder(&self.run, batch, self.turn)).collect();
         let delay = first_look(self.pipeline.clock.now(), None);
         self.pipeline.queues.send(QueueName::Poll, &bodies, delay).await?;
         self.reminded = last;
@@ -277,6 +284,12 @@ impl<'a> Cutting<'a> {
         }
         Ok(Verdict::Done)
     }
+}
+
+/// The first reminder of a batch.
+fn first_reminder(run: &RunRecord, batch: u32, turn: &Turn) -> String {
+    let attempt = AttemptId { run: run.run.clone(), batch, attempt: 1 };
+    Reminder { v: crate::messages::VERSION, attempt, generation: 1, sender_gone_at: turn.ends_at }.encode()
 }
 
 /// When a turn that begins now ends, where nobody says so.
