@@ -245,7 +245,8 @@ impl Work<'_> {
     /// 404 after the time in which a new collection may be invisible: deleted or expired, unless the log knows better.
     async fn absent(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
         match self.pipeline.api.log(&collecting.collection).await {
-            Looked::Absent => {
+            // Nobody has seen a new collection stay invisible for minutes; giving one up that was paid for is worse than waiting.
+            Looked::Absent if seconds_between(collecting.since, self.pipeline.clock.now()) > FILE_GRACE_SECONDS => {
                 let message = "the API does not know the collection any more: its results were deleted or have expired";
                 self.conclude_without_data(slice, collecting, codes::COLLECTION_GONE, message).await
             }
