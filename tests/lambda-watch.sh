@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The functions under `cargo lambda watch`, as a developer runs them by hand: against a local AWS and the simulator, fed with the sample
-# events of infra/events by `cargo lambda invoke`, until the file is collected. Ends by itself within minutes, and ends what it started.
+# "Functions on a laptop" in infra/README.md, step by step, on free ports: the functions under `cargo lambda watch`, against a local AWS
+# and the simulator, fed by `cargo lambda invoke` until a file is collected. Ends by itself within minutes, and ends what it started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tests/tools ministack cargo-lambda
@@ -47,23 +47,32 @@ wait_for() {
   return 1
 }
 
-cargo build --workspace --bins
+# Built alone, as `cargo lambda watch` builds them: it builds at the first event, and an event does not wait for ever.
+cargo build --bins
+binaries=${CARGO_TARGET_DIR:-target}/debug
+
 aws_port=$(free_port)
-export AWS_ENDPOINT_URL=http://127.0.0.1:$aws_port AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
-start ministack env GATEWAY_PORT="$aws_port" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 IOT_MTLS_ENABLED=0 SFTP_ENABLED=0 TMPDIR="$scratch" \
+start ministack env GATEWAY_PORT="$aws_port" BIND_HOST=127.0.0.1 IOT_MTLS_ENABLED=0 SFTP_ENABLED=0 TMPDIR="$scratch" \
   "$tools/ministack/bin/ministack"
-start simulator "${CARGO_TARGET_DIR:-target}/debug/dropcollect" simulate --listen 127.0.0.1:0 --scenario tests/scenarios/end_to_end.toml
+start simulator "$binaries/dropcollect" simulate --listen 127.0.0.1:0 --scenario tests/scenarios/end_to_end.toml
 wait_for 30 "the simulator" grep -q http:// "$scratch/simulator.log"
-BRIGHT_DATA_API_URL=$(grep -o 'http://[0-9.:]*' "$scratch/simulator.log" | head -n 1)
-export BRIGHT_DATA_API_URL BRIGHT_DATA_API_TOKEN=token-of-the-test BRIGHT_DATA_COLLECTOR_ID=c_abc123 DATASET_BUCKET=dropcollect-dataset-example
-wait_for 30 "MiniStack" "$python" tests/lambda_watch.py prepare "$scratch"
+
+export AWS_ENDPOINT_URL=http://127.0.0.1:$aws_port AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+export DATASET_BUCKET=dropcollect-dataset-example
 export POLL_QUEUE_URL=$AWS_ENDPOINT_URL/000000000000/dropcollect-poll-example
 export RETRY_QUEUE_URL=$AWS_ENDPOINT_URL/000000000000/dropcollect-retry-example
+BRIGHT_DATA_API_URL=$(grep -o 'http://[0-9.:]*' "$scratch/simulator.log" | head -n 1)
+export BRIGHT_DATA_API_URL BRIGHT_DATA_API_TOKEN=token-of-the-test BRIGHT_DATA_COLLECTOR_ID=c_abc123
+wait_for 30 "MiniStack" "$python" tests/lambda_watch.py prepare
 
 watch_port=$(free_port)
 # One process serves one invocation at a time, and one that ended is started again only where more than one is allowed.
 start watch cargo lambda watch --invoke-address 127.0.0.1 --invoke-port "$watch_port" --concurrency 4
-wait_for 600 "cargo lambda watch" bash -c "exec 3<>/dev/tcp/127.0.0.1/$watch_port"
-# What the samples say is true here too: S3's test message is no file, and the dropped file is.
-timeout 120 cargo lambda invoke trigger --invoke-address 127.0.0.1 --invoke-port "$watch_port" --data-file infra/events/input-queue-test-event.json
-timeout 300 "$python" tests/lambda_watch.py run "$scratch" "$watch_port"
+wait_for 60 "cargo lambda watch" bash -c "exec 3<>/dev/tcp/127.0.0.1/$watch_port"
+
+invoke=(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port "$watch_port")
+# S3's test message is no file.
+timeout 120 "${invoke[@]}" trigger --data-file infra/events/input-queue-test-event.json
+"$python" tests/lambda_watch.py drop "$scratch/dropped.json"
+timeout 60 "${invoke[@]}" trigger --data-file "$scratch/dropped.json"
+timeout 200 "$python" tests/lambda_watch.py work "$watch_port"

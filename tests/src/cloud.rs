@@ -85,7 +85,7 @@ impl Drop for Running {
 /// A running MiniStack.
 pub struct Cloud {
     // Stopped before its folder is removed: fields are dropped in this order.
-    _process: Running,
+    process: Running,
     folder: TempDir,
     tools: PathBuf,
     endpoint: String,
@@ -125,7 +125,7 @@ impl Cloud {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let cloud = Self { _process: Running::start(&mut command)?, folder, tools, endpoint };
+        let cloud = Self { process: Running::start(&mut command)?, folder, tools, endpoint };
         cloud.ready().await?;
         cloud.aws().secrets().create_secret().name(SECRET).secret_string(TOKEN).send().await?;
         Ok(Some(cloud))
@@ -204,6 +204,24 @@ impl Cloud {
         Ok(Stack { outputs: outputs.into_iter().filter_map(pair).collect() })
     }
 
+    /// Ids of the processes that run a function now: the children of this MiniStack, and theirs, which Lambda's variables give its name.
+    pub fn processes_of(&self, function: &str) -> Vec<u32> {
+        let mut family = vec![self.process.child.id()];
+        let mut found = Vec::new();
+        while let Some(parent) = family.pop() {
+            for id in children(parent) {
+                let variables = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+                let name =
+                    variables.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"AWS_LAMBDA_FUNCTION_NAME="));
+                if name.is_some_and(|name| String::from_utf8_lossy(name).contains(function)) {
+                    found.push(id);
+                }
+                family.push(id);
+            }
+        }
+        found
+    }
+
     /// What the functions of a stack have written to their logs.
     pub fn function_logs(&self, stack: &str) -> Result<String> {
         let said = self.sam().args(["logs", "--stack-name", stack]).output()?;
@@ -227,6 +245,13 @@ impl Cloud {
     pub fn python(&self) -> PathBuf {
         self.tools.join("ministack/bin/python")
     }
+}
+
+/// The processes that this one has started and that have not ended.
+fn children(parent: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// The account's root.

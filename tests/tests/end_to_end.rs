@@ -1,6 +1,7 @@
 //! A file is dropped into a deployed stack: the real template, the real functions, a local AWS that enforces IAM, and the simulator as the API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,6 +12,7 @@ use dropcollect_tests::built::{self, Simulator};
 use dropcollect_tests::cloud::{Cloud, SECRET, Stack, TOKEN, wait_for};
 use dropcollect_tests::template;
 use jiff::Timestamp;
+use pipeline::words::InputObject;
 use serde_json::{Value, json};
 
 /// Three attempts with their first looks, on a busy machine.
@@ -20,9 +22,19 @@ const KEY: &str = "a folder/inputs ü.csv";
 
 #[tokio::test]
 async fn a_dropped_file_is_collected_once_and_every_input_is_accounted_for() -> Result<()> {
+    deployed("end_to_end.toml", collected).await
+}
+
+#[tokio::test]
+async fn a_killed_function_and_copies_of_its_reminders_cost_nothing() -> Result<()> {
+    deployed("slow_dataset.toml", collected_in_spite_of_a_kill).await
+}
+
+/// Deploys the stack over the simulator and does `test` with it.
+async fn deployed(scenario: &str, test: impl AsyncFnOnce(&Cloud, &Stack, &Simulator) -> Result<()>) -> Result<()> {
     let binaries = built::binaries()?;
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
-    let simulator = Simulator::start(&binaries, &template::workspace().join("tests/scenarios/end_to_end.toml"))?;
+    let simulator = Simulator::start(&binaries, &template::workspace().join("tests/scenarios").join(scenario))?;
     let functions = cloud.folder("functions")?;
     built::stage_functions(&binaries, &functions)?;
     let parameters = [
@@ -33,10 +45,45 @@ async fn a_dropped_file_is_collected_once_and_every_input_is_accounted_for() -> 
         ("LogLevel", "DEBUG"),
     ];
     let stack = cloud.deploy(NAME, &functions, &parameters).await?;
-
-    let told = collected(&cloud, &stack, &simulator).await;
+    let told = test(&cloud, &stack, &simulator).await;
     // What was said, for whoever has to find out.
     told.inspect_err(|_| println!("{}\n{}", cloud.log(), cloud.function_logs(NAME).unwrap_or_default()))
+}
+
+/// `poll` dies while it waits for an answer, and every batch has three reminders more than it needs.
+async fn collected_in_spite_of_a_kill(cloud: &Cloud, stack: &Stack, simulator: &Simulator) -> Result<()> {
+    let event: Value = serde_json::from_str(&drop_file(cloud, stack).await?)?;
+    let found = &event["Records"][0]["s3"];
+    let object: InputObject = serde_json::from_value(json!({
+        "bucket": found["bucket"]["name"], "key": KEY, "version_id": found["object"]["versionId"],
+    }))?;
+    let started = async || Ok(cloud.processes_of("PollFunction").first().copied());
+    let poll = wait_for("poll to start", LIMIT, started).await?;
+    // By then it has taken up its message and asks for the dataset, which takes twice as long.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(Command::new("kill").args(["-KILL", &poll.to_string()]).status()?.success(), "poll has ended by itself");
+    for batch in [1, 2].repeat(3) {
+        let now = Timestamp::now();
+        let id =
+            json!({"v": 1, "run": object.run(), "batch": batch, "attempt": 1, "generation": 1, "sender_gone_at": now});
+        let send = cloud.sqs().send_message().queue_url(stack.output("PollQueueUrl"));
+        send.message_body(id.to_string()).send().await?;
+    }
+
+    let (_, manifest) = manifest(cloud, stack).await?;
+    assert_eq!(
+        manifest["inputs"],
+        json!({"read": 20, "rejected": 1, "duplicates": 1, "with_records": 14, "no_record": 2, "failed": 2})
+    );
+    let collections = manifest["collections"].as_array().context("no collections")?;
+    let attempts: BTreeSet<_> =
+        collections.iter().map(|one| (one["batch"].as_u64(), one["attempt"].as_u64())).collect();
+    assert_eq!(attempts.len(), collections.len(), "one collection for each attempt: {manifest:#}");
+    let paid = simulator.summary().await?;
+    assert_eq!(paid["accepted_triggers"], collections.len(), "{paid:#}\n{manifest:#}");
+    assert_eq!(paid["inputs_paid_again_after_success"], 0, "{paid:#}");
+    assert_eq!(waiting(cloud, stack.output("PollDeadLetterQueueUrl")).await?, 0);
+    Ok(())
 }
 
 async fn collected(cloud: &Cloud, stack: &Stack, simulator: &Simulator) -> Result<()> {
