@@ -67,5 +67,27 @@ pub fn for_ministack(functions: &Path) -> Result<Value> {
         // It keeps a parameter of type Number as text, and its poller then compares text with a number.
         properties["Events"][event]["Properties"]["ScalingConfig"]["MaximumConcurrency"] = json!(10);
     }
+    allow_batches(&mut template["Resources"]);
     Ok(template)
+}
+
+/// AWS asks for `sqs:SendMessage` for `SendMessageBatch`; MiniStack asks for a permission that AWS does not have.
+fn allow_batches(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name == "Action" && *field == "sqs:SendMessage" {
+                    *field = json!([field.clone()]);
+                }
+                allow_batches(field);
+            }
+        }
+        Value::Array(values) => {
+            if values.iter().any(|value| value == "sqs:SendMessage") {
+                values.push(json!("sqs:SendMessageBatch"));
+            }
+            values.iter_mut().for_each(allow_batches);
+        }
+        _ => {}
+    }
 }
