@@ -147,12 +147,16 @@ impl Whole<'_> {
     /// Positive evidence that the collection is not the one that was triggered with these inputs: its rows echo other inputs, and none
     /// of them one of ours. Rows without an echo prove nothing.
     pub fn is_anothers(&self) -> bool {
-        self.tally.strangers > 0 && self.tally.fates.iter().all(|fate| !fate.has_record && fate.error.is_none())
+        self.tally.strangers > 0 && self.names_none_of_ours()
     }
 
     /// No row names any input, so nothing says whose collection it is.
     pub fn proves_nothing(&self) -> bool {
-        self.tally.strangers == 0 && self.tally.fates.iter().all(|fate| !fate.has_record && fate.error.is_none())
+        self.tally.strangers == 0 && self.names_none_of_ours()
+    }
+
+    fn names_none_of_ours(&self) -> bool {
+        self.silent() == self.tally.fates.len() as u64
     }
 
     /// Inputs with neither a record nor an error.

@@ -56,11 +56,6 @@ pub fn batches(run: &RunId) -> String {
     format!("ledger/runs/{run}/batches/")
 }
 
-/// The batch number of a batch record's key.
-pub fn batch_of(key: &str) -> Option<u32> {
-    key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
-}
-
 /// How many batches there are.
 pub fn end(run: &RunId) -> String {
     format!("ledger/runs/{run}/end.json")

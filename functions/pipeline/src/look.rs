@@ -48,13 +48,14 @@ impl Work<'_> {
     /// Looks at the collection of a slice.
     pub(crate) async fn look(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
-        if let Some(step) = self.not_yet(collecting, now).await? {
-            return Ok(step);
-        }
+        let probing = match self.may_look(collecting, now).await? {
+            Ok(probing) => probing,
+            Err(step) => return Ok(step),
+        };
         let age = seconds_between(collecting.since, now);
         match self.pipeline.api.dataset(&collecting.collection).await {
             Looked::Found(Dataset::Ready { content_type, body }) => {
-                self.token_accepted(now).await?;
+                self.token_accepted(probing, now).await?;
                 let key = self.output_key(slice).await?;
                 let output =
                     Output { format: self.run.policy.output_format, compression: self.run.policy.output_compression };
@@ -68,7 +69,7 @@ impl Work<'_> {
                 }
             }
             Looked::Found(Dataset::Pending { hint }) => {
-                self.token_accepted(now).await?;
+                self.token_accepted(probing, now).await?;
                 self.pending(slice, collecting, hint).await
             }
             Looked::Found(Dataset::Ended { status }) => self.ended(slice, collecting, &status).await,
@@ -96,21 +97,21 @@ impl Work<'_> {
         }
     }
 
-    /// Why there is no point in asking now.
-    async fn not_yet(&self, collecting: &Collecting, now: Timestamp) -> Result<Option<Step>, PortError> {
+    /// Whether this look probes a token that was refused, or why there is no point in asking now.
+    async fn may_look(&self, collecting: &Collecting, now: Timestamp) -> Result<Result<bool, Step>, PortError> {
         let first = later(collecting.since, i64::from(first_look(collecting.since, collecting.start_eta)));
         let left = seconds_between(now, first);
         if left > 0 {
-            return Ok(Some(Step::wait(u32::try_from(left).unwrap_or(1), "just triggered")));
+            return Ok(Err(Step::wait(u32::try_from(left).unwrap_or(1), "just triggered")));
         }
         Ok(match gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
-            Gate::Closed { after, reason } => Some(Step::wait(after, reason).calmly(collecting.since, now)),
-            Gate::Open | Gate::Probe => None,
+            Gate::Closed { after, reason } => Err(Step::wait(after, reason).calmly(collecting.since, now)),
+            gate => Ok(gate == Gate::Probe),
         })
     }
 
-    async fn token_accepted(&self, now: Timestamp) -> Result<(), PortError> {
-        gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await
+    async fn token_accepted(&self, probing: bool, now: Timestamp) -> Result<(), PortError> {
+        if probing { gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await } else { Ok(()) }
     }
 
     /// What to do with a claimed collection that names no input, if it cannot just be believed.
