@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use pipeline::Pipeline;
-use pipeline::gate;
+use pipeline::gate::{self, Cause};
 use pipeline::keys;
 use pipeline::ledger::{self, RunRecord};
 use pipeline::manifest::{Manifest, RunState};
@@ -219,7 +219,7 @@ impl Engine {
                     if let Some(again) = self.done(work, result, &mut files)? {
                         handlers.push(self.file(again));
                     }
-                    if let Some(reason) = gate::reason(&self.store, keys::TOKEN_GATE).await? {
+                    if let Some((Cause::Credentials, reason)) = gate::reason(&self.store, keys::TOKEN_GATE).await? {
                         while let Some((work, result)) = handlers.next().await {
                             self.done(work, result, &mut files)?;
                         }

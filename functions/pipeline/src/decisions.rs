@@ -26,6 +26,8 @@ pub mod codes {
     pub const COLLECTION_DEADLINE: &str = "collection_deadline";
     /// The API does not know the collection any more (results are deleted after 16 days).
     pub const COLLECTION_GONE: &str = "collection_gone";
+    /// A person gave it up.
+    pub const GIVEN_UP: &str = "given_up";
     /// The dataset cannot be read as records.
     pub const DATASET_UNREADABLE: &str = "dataset_unreadable";
 }
@@ -45,6 +47,7 @@ pub fn decide(code: &str, retry_unattributed: bool) -> Decision {
         codes::COLLECTION_CANCELLED
         | codes::COLLECTION_DEADLINE
         | codes::COLLECTION_GONE
+        | codes::GIVEN_UP
         | codes::DATASET_UNREADABLE => Decision::Final,
         codes::UNATTRIBUTED if !retry_unattributed => Decision::Final,
         code if code.starts_with("refused_") => Decision::Final,

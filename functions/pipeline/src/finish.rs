@@ -1,10 +1,12 @@
 //! The last steps: of an attempt, of a batch, of a run.
 
+use jiff::Timestamp;
+
 use crate::attempt::{AttemptKeys, Collecting, SliceState};
-use crate::decisions::{Decision, decide};
+use crate::decisions::{Decision, codes, decide};
 use crate::keys;
 use crate::ledger::{
-    self, AttemptEnd, BlockRecord, CollectionEntry, Delivery, DoneRecord, EndRecord, FailedInput, Fates, Outcome,
+    self, AttemptEnd, BlockRecord, CollectionEntry, CollectionRecord, DeliveredObject, Delivery, DoneRecord, EndRecord, FailedInput, Fates, Outcome,
     OutputEntry, RunRecord, SendResult, Sums, VERSION,
 };
 use crate::messages::RetryOrder;
@@ -31,10 +33,13 @@ impl Work<'_> {
         let mut failures = Vec::new();
         let mut wait = 0;
         for (slice, state) in settled {
-            fates.resent += resent(store, &self.id, slice, found.sends(slice)).await?;
+            let settled = !matches!(state, SliceState::GivenUp(_));
+            self.earlier(&mut fates, slice, found.sends(slice), settled).await?;
             match state {
                 SliceState::Delivered(collecting, delivery) => {
-                    complete(store, &delivery).await?;
+                    if let Some(object) = &delivery.object {
+                        complete(store, object).await?;
+                    }
                     // Silent inputs of attempts after the first failed before: an error anywhere outweighs a silence.
                     for position in &delivery.no_record {
                         match before.iter().find(|failed| failed.input == *position) {
@@ -48,15 +53,11 @@ impl Work<'_> {
                     fates.note(&self.id, slice, &collecting, &delivery);
                 }
                 SliceState::Refused { status, text } => {
-                    let sent = self.sent(slice).await?;
-                    let code = format!("refused_{status}");
-                    let fail = |input: &u32| FailedInput {
-                        input: *input,
-                        code: code.clone(),
-                        message: text.clone(),
-                        attempts: attempt,
-                    };
-                    failures.extend(sent.positions.iter().map(|input| (fail(input), true)));
+                    failures.extend(self.failed(slice, &format!("refused_{status}"), &text).await?);
+                }
+                SliceState::GivenUp(held) => {
+                    let message = format!("given up by a person: {}", held.message);
+                    failures.extend(self.failed(slice, codes::GIVEN_UP, &message).await?);
                 }
                 _ => {}
             }
@@ -73,6 +74,53 @@ impl Work<'_> {
         fates.again.sort_by_key(|failed| failed.input);
         let end = AttemptEnd { v: VERSION, at: self.pipeline.clock.now(), retry_after_seconds: wait, fates };
         ledger::settle(store, &keys::attempt_end(&self.id), end).await
+    }
+
+    /// All inputs of a slice as failed; certainly so.
+    async fn failed(&mut self, slice: Slice, code: &str, message: &str) -> Result<Vec<(FailedInput, bool)>, PortError> {
+        let attempts = self.id.attempt;
+        let fail = |input: &u32| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            (FailedInput { input: *input, code, message, attempts }, true)
+        };
+        Ok(self.sent(slice).await?.positions.iter().map(fail).collect())
+    }
+
+    /// Notes what became of the sends before the one that a slice ended with (`settled`; else of all): how many were made again after
+    /// one in doubt, and which collections a person decided against.
+    async fn earlier(&self, fates: &mut Fates, slice: Slice, sends: u32, settled: bool) -> Result<(), PortError> {
+        let store = &*self.pipeline.store;
+        for send in (1..=sends).take_while(|send| *send < sends || !settled) {
+            let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(&self.id, slice, send)).await?;
+            match outcome.map(|outcome| (outcome.at, outcome.result)) {
+                Some((_, SendResult::NothingStarted | SendResult::Abandoned)) => fates.resent += 1,
+                Some((at, SendResult::Accepted { collection, adopted, .. })) => {
+                    let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&collection)).await?;
+                    if known.is_some_and(|known| known.send == self.send_id(slice, send)) {
+                        fates.collections.push(self.abandoned(slice, collection, at, adopted));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn abandoned(&self, slice: Slice, id: String, triggered_at: Timestamp, adopted: bool) -> CollectionEntry {
+        CollectionEntry {
+            id,
+            batch: self.id.batch,
+            attempt: self.id.attempt,
+            inputs: slice.len(),
+            records: 0,
+            failed: 0,
+            triggered_at,
+            ready_at: self.pipeline.clock.now(),
+            polls: 0,
+            adopted,
+            abandoned: true,
+            output: None,
+        }
     }
 }
 
@@ -98,14 +146,14 @@ impl Fates {
             ready_at: delivery.at,
             polls: delivery.polls,
             adopted: collecting.adopted,
+            abandoned: false,
             output: delivery.object.as_ref().map(|object| object.key.clone()),
         });
     }
 }
 
 /// Makes the delivered object visible; whoever comes second finds that it is.
-pub(crate) async fn complete(store: &dyn Store, delivery: &Delivery) -> Result<(), PortError> {
-    let Some(object) = &delivery.object else { return Ok(()) };
+pub(crate) async fn complete(store: &dyn Store, object: &DeliveredObject) -> Result<(), PortError> {
     if store.complete_upload(&object.key, &object.upload, &object.parts).await? == Completed::Yes {
         return Ok(());
     }
@@ -118,18 +166,6 @@ pub(crate) async fn complete(store: &dyn Store, delivery: &Delivery) -> Result<(
         format!("the upload of {} was removed before it could be completed", object.key),
         "somebody or a lifecycle rule aborted it; fetch the collection again by hand",
     ))
-}
-
-/// How many sends were made again after one in doubt.
-async fn resent(store: &dyn Store, id: &AttemptId, slice: Slice, sends: u32) -> Result<u32, PortError> {
-    let mut resent = 0;
-    for send in 1..sends {
-        let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(id, slice, send)).await?;
-        let again =
-            outcome.is_some_and(|outcome| matches!(outcome.result, SendResult::NothingStarted | SendResult::Abandoned));
-        resent += u32::from(again);
-    }
-    Ok(resent)
 }
 
 impl Pipeline {
@@ -180,7 +216,14 @@ impl Pipeline {
             return Ok(false);
         }
         manifest::write(self, run, &end).await?;
+        self.mark_over(run).await?;
         Ok(true)
+    }
+
+    /// From here on no sweep looks at the run.
+    pub(crate) async fn mark_over(&self, run: &RunRecord) -> Result<(), PortError> {
+        let mark = keys::run_mark(keys::OVER, &run.run, run.started_at);
+        ledger::write_once(&*self.store, &mark, &serde_json::json!({"v": VERSION})).await.map(|_| ())
     }
 
     /// Writes the record of a block whose batches are all done. The size of the last block is only known when the file has been read.

@@ -1,5 +1,7 @@
 //! Where everything lies in the dataset bucket. Nobody else puts a key together.
 
+use jiff::Timestamp;
+
 use crate::policy::{OutputCompression, OutputFormat};
 use crate::words::{AttemptId, RunId, Slice};
 
@@ -44,6 +46,31 @@ fn cut(encoded: &str, max: usize, whole: &str) -> String {
 /// The record that a run begins with.
 pub fn run(run: &RunId) -> String {
     format!("ledger/runs/{run}/run.json")
+}
+
+/// Prefix of the marks of runs that have begun, in the order of their beginnings.
+pub const BEGUN: &str = "ledger/begun/";
+/// Prefix of the marks of runs that are over, under the same names.
+pub const OVER: &str = "ledger/over/";
+
+/// The name of a run among the [`BEGUN`] and the [`OVER`].
+pub fn run_mark(prefix: &str, run: &RunId, started_at: Timestamp) -> String {
+    format!("{prefix}{:014}.{run}.json", started_at.as_millisecond().max(0))
+}
+
+/// The run that such a mark names.
+pub fn marked_run(mark: &str) -> Option<RunId> {
+    RunId::parse(mark.strip_suffix(".json")?.rsplit('.').next()?)
+}
+
+/// Prefix of the sweeps of a run.
+pub fn sweeps(run: &RunId) -> String {
+    format!("ledger/runs/{run}/sweeps/")
+}
+
+/// How far a sweep came that was made at this time.
+pub fn sweep(run: &RunId, at: Timestamp) -> String {
+    format!("{}{:014}.json", sweeps(run), at.as_millisecond().max(0))
 }
 
 /// What one batch holds.
@@ -109,14 +136,24 @@ pub fn held_marks(run: &RunId) -> String {
     format!("ledger/runs/{run}/held/")
 }
 
-/// The mark of a held slice, for counting.
-pub fn held_mark(attempt: &AttemptId, slice: Slice) -> String {
-    format!("{}{:06}.{:02}.{slice}.json", held_marks(&attempt.run), attempt.batch, attempt.attempt)
+/// The mark of a held slice, for counting; `number` as in [`held`].
+pub fn held_mark(attempt: &AttemptId, slice: Slice, number: u32) -> String {
+    format!("{}{:06}.{:02}.{slice}.{number:03}.json", held_marks(&attempt.run), attempt.batch, attempt.attempt)
+}
+
+/// That a held slice does not count any more: it was released.
+pub fn released_mark(mark: &str) -> String {
+    format!("{}.released.json", mark.trim_end_matches(".json"))
+}
+
+/// Prefix of the records of all attempts of one batch.
+pub fn attempts(run: &RunId, batch: u32) -> String {
+    format!("ledger/runs/{run}/attempts/{batch:06}.")
 }
 
 /// Prefix of the records of one attempt.
 pub fn attempt(id: &AttemptId) -> String {
-    format!("ledger/runs/{}/attempts/{:06}.{:02}/", id.run, id.batch, id.attempt)
+    format!("{}{:02}/", attempts(&id.run, id.batch), id.attempt)
 }
 
 /// The end of an attempt.
@@ -139,9 +176,9 @@ pub fn outcome(id: &AttemptId, slice: Slice, send: u32) -> String {
     format!("{}{slice}.send-{send:03}.outcome.json", attempt(id))
 }
 
-/// That a collection was told to stop.
-pub fn cancel(id: &AttemptId, slice: Slice) -> String {
-    format!("{}{slice}.cancel.json", attempt(id))
+/// That the collection of a send was told to stop.
+pub fn cancel(id: &AttemptId, slice: Slice, send: u32) -> String {
+    format!("{}{slice}.send-{send:03}.cancel.json", attempt(id))
 }
 
 /// That the dataset of a send's collection could not be read, and since when.
@@ -154,9 +191,24 @@ pub fn delivery(id: &AttemptId, slice: Slice) -> String {
     format!("{}{slice}.delivery.json", attempt(id))
 }
 
-/// That a person has to decide.
-pub fn held(id: &AttemptId, slice: Slice) -> String {
-    format!("{}{slice}.held.json", attempt(id))
+/// That a person has to decide, for the `number`-th time (from 1).
+pub fn held(id: &AttemptId, slice: Slice, number: u32) -> String {
+    format!("{}{slice}.held-{number:03}.json", attempt(id))
+}
+
+/// What the person decided.
+pub fn released(id: &AttemptId, slice: Slice, number: u32) -> String {
+    format!("{}{slice}.released-{number:03}.json", attempt(id))
+}
+
+/// That a handler of a message came to its end at the message's `receives`-th delivery.
+pub fn alive(id: &AttemptId, message_id: &str, receives: u32) -> String {
+    format!("{}alive-{}-{receives:06}.json", attempt(id), message_tag(message_id))
+}
+
+/// A message's id as a part of a key.
+pub fn message_tag(message_id: &str) -> String {
+    format!("{:032x}", crate::canonical::fingerprint(message_id)).chars().take(16).collect()
 }
 
 /// The send that a collection answered.
@@ -174,9 +226,12 @@ pub fn renounced(id: &str, number: u32) -> String {
     format!("ledger/collections/{}.claim-{number:03}.renounced.json", segment(id))
 }
 
+/// Prefix of the sends that have ever been in doubt, of all collectors.
+pub const DOUBTS: &str = "ledger/doubts/";
+
 /// Prefix of the sends of a collector that have ever been in doubt.
 pub fn doubts(collector: &str) -> String {
-    format!("ledger/doubts/{}/", segment(collector))
+    format!("{DOUBTS}{}/", segment(collector))
 }
 
 /// A place in the doubts of a collector: keys are in the order of the intents, given in milliseconds of the epoch.
@@ -218,7 +273,13 @@ pub fn output(
     compression: OutputCompression,
 ) -> String {
     let share = if whole { String::new() } else { format!("-{slice}") };
-    let extension = match format {
+    let extension = extension(format, compression);
+    format!("output/{path}/{}/batch-{:05}.{}{share}.{extension}", id.run, id.batch, id.attempt)
+}
+
+/// How a key of records ends.
+pub fn extension(format: OutputFormat, compression: OutputCompression) -> String {
+    let format = match format {
         OutputFormat::Ndjson => "ndjson",
         OutputFormat::Json => "json",
     };
@@ -226,12 +287,22 @@ pub fn output(
         OutputCompression::None => "",
         OutputCompression::Gzip => ".gz",
     };
-    format!("output/{path}/{}/batch-{:05}.{}{share}.{extension}{gz}", id.run, id.batch, id.attempt)
+    format!("{format}{gz}")
 }
 
 /// The inputs that failed for good, in the format of the input file.
 pub fn failed(path: &str, run: &RunId, extension: &str) -> String {
     format!("failed/{path}/{run}/failed.{extension}")
+}
+
+/// The records of a collection that came to light after its send had been given up.
+pub fn late_records(path: &str, run: &RunId, collection: &str, extension: &str) -> String {
+    format!("late/{path}/{run}/{}.{extension}", segment(collection))
+}
+
+/// What is known about them.
+pub fn late_note(path: &str, run: &RunId, collection: &str) -> String {
+    format!("late/{path}/{run}/{}.note.json", segment(collection))
 }
 
 /// One line for every failed input and every rejected row.

@@ -9,10 +9,12 @@
 //! | [`batch`] | inputs → batches |
 //! | `trigger` | the function: records batches and starts them |
 //! | [`attempt`], `work`, `send`, `reconcile` | one attempt of a batch, its paid sends, and the ones in doubt |
+//! | [`held`] | what waits for a person, and what follows from the decision |
 //! | `poll`, `look`, [`schedule`] | the function: looks until a collection is ready |
 //! | [`json_cut`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
 //! | [`decisions`], `finish`, `retry` | what is triggered again; the end of attempts, batches and runs |
 //! | [`manifest`], [`status`] | what became of every input |
+//! | [`sweep`], [`late`] | the function: what stands still, and what comes to light too late |
 //!
 //! Below them: [`words`] (nouns), [`ports`] (what is asked of the world), [`policy`] (settings and limits), [`keys`] (where everything
 //! lies), [`ledger`] (write-once records), [`messages`] (queue messages), [`gate`] (shared pauses).
@@ -25,9 +27,11 @@ pub mod decisions;
 pub mod delivery;
 mod finish;
 pub mod gate;
+pub mod held;
 pub mod inputs;
 pub mod json_cut;
 pub mod keys;
+pub mod late;
 pub mod ledger;
 mod look;
 pub mod manifest;
@@ -42,6 +46,7 @@ pub mod schedule;
 mod send;
 pub mod settings;
 pub mod status;
+pub mod sweep;
 mod trigger;
 pub mod upload;
 pub mod words;

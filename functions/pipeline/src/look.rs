@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Collecting;
 use crate::decisions::codes;
 use crate::delivery::{self, Fetched, Output, Whole};
-use crate::gate::{self, Gate};
+use crate::gate::{self, Cause, Gate, Refusal};
+use crate::held::Why;
 use crate::keys;
 use crate::ledger::{self, CancelRecord, CollectionRecord, VERSION};
 use crate::policy::limits;
@@ -53,9 +54,14 @@ impl Work<'_> {
             Err(step) => return Ok(step),
         };
         let age = seconds_between(collecting.since, now);
-        match self.pipeline.api.dataset(&collecting.collection).await {
+        let answer = self.pipeline.api.dataset(&collecting.collection).await;
+        let turned_away =
+            matches!(answer, Looked::Credentials { .. } | Looked::Wait { .. } | Looked::Trouble { .. });
+        if probing && !turned_away {
+            gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await?;
+        }
+        match answer {
             Looked::Found(Dataset::Ready { content_type, body }) => {
-                self.token_accepted(probing, now).await?;
                 let key = self.output_key(slice).await?;
                 let output =
                     Output { format: self.run.policy.output_format, compression: self.run.policy.output_compression };
@@ -68,10 +74,7 @@ impl Work<'_> {
                     Fetched::Unreadable(why) => self.unreadable(slice, collecting, why).await,
                 }
             }
-            Looked::Found(Dataset::Pending { hint }) => {
-                self.token_accepted(probing, now).await?;
-                self.pending(slice, collecting, hint).await
-            }
+            Looked::Found(Dataset::Pending { hint }) => self.pending(slice, collecting, hint).await,
             Looked::Found(Dataset::Ended { status }) => self.ended(slice, collecting, &status).await,
             Looked::Absent if age < limits::NOT_VISIBLE_YET_SECONDS => {
                 Ok(Step::wait(next_look(collecting.since, now, None), "not visible yet"))
@@ -79,13 +82,14 @@ impl Work<'_> {
             Looked::Absent => self.absent(slice, collecting).await,
             Looked::Credentials { status, text } => {
                 let reason = format!("the API refused the token ({status}): {text}");
-                let after = gate::close(&*self.pipeline.store, keys::TOKEN_GATE, now, None, &reason).await?;
+                let refusal = Refusal { cause: Cause::Credentials, retry_after: None, reason: &reason };
+                let after = gate::close(&*self.pipeline.store, keys::TOKEN_GATE, now, refusal).await?;
                 tracing::error!(run = %self.id.run, batch = self.id.batch, status, text, "the API refused the token");
                 Ok(Step::wait(after, reason).calmly(collecting.since, now))
             }
             Looked::Wait { retry_after } => {
-                let after = next_look(collecting.since, now, Some(retry_after.unwrap_or(60)));
-                Ok(Step::wait(after, "the API asked to wait"))
+                let after = self.told_to_wait(retry_after).await?;
+                Ok(Step::wait(next_look(collecting.since, now, Some(after)), "the API asked to wait"))
             }
             Looked::Refused { status, text } => {
                 self.unreadable(slice, collecting, format!("the dataset was refused ({status}): {text}")).await
@@ -110,13 +114,9 @@ impl Work<'_> {
         })
     }
 
-    async fn token_accepted(&self, probing: bool, now: Timestamp) -> Result<(), PortError> {
-        if probing { gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await } else { Ok(()) }
-    }
-
     /// What to do with a claimed collection that names no input, if it cannot just be believed.
     async fn doubtful(&self, slice: Slice, collecting: &Collecting) -> Result<Option<Step>, PortError> {
-        if !collecting.adopted {
+        if !collecting.claimed() {
             return Ok(None);
         }
         Ok(match self.contest(slice, collecting.send, &collecting.collection).await? {
@@ -124,7 +124,9 @@ impl Work<'_> {
             Contest::Wait(after) => {
                 Some(Step::wait(after, "found in the job list, and it names no input: waiting for rivals to show"))
             }
-            Contest::Others => Some(self.hold_ambiguous(slice, &collecting.collection).await?),
+            Contest::Others => {
+                Some(self.hold_ambiguous(slice, collecting.send, &collecting.collection, collecting.holds).await?)
+            }
         })
     }
 
@@ -150,7 +152,7 @@ impl Work<'_> {
         if collecting.cancel.is_none() && seconds_between(collecting.since, now) < LOG_FROM_SECONDS {
             return Ok(wait);
         }
-        let log = match self.pipeline.api.log(&collecting.collection).await {
+        let log = match self.asked(self.pipeline.api.log(&collecting.collection).await).await? {
             Looked::Found(log) => log,
             _ => JobLog::default(),
         };
@@ -212,7 +214,7 @@ impl Work<'_> {
         }
         if collecting.cancel.is_none() {
             let record = CancelRecord { v: VERSION, at: now, collection: collecting.collection.clone() };
-            ledger::write_once(&*self.pipeline.store, &keys::cancel(&self.id, slice), &record).await?;
+            ledger::write_once(&*self.pipeline.store, &keys::cancel(&self.id, slice, collecting.send), &record).await?;
         }
         let since = collecting.cancel.as_ref().map_or(now, |cancel| cancel.at);
         if seconds_between(since, now) > STOP_SECONDS_MAX {
@@ -220,9 +222,11 @@ impl Work<'_> {
                 "{} was told to stop {STOP_SECONDS_MAX} s ago, and nothing says that it has: look in the control panel, then decide",
                 collecting.collection
             );
-            return self.hold(slice, "cannot_be_stopped", message).await;
+            let (send, collection, holds) =
+                (collecting.send, Some(collecting.collection.clone()), collecting.holds);
+            return self.hold(slice, Why { reason: "cannot_be_stopped", message, send, collection, holds }).await;
         }
-        let answer = self.pipeline.api.cancel(&collecting.collection).await;
+        let answer = self.asked(self.pipeline.api.cancel(&collecting.collection).await).await?;
         tracing::warn!(
             run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, ?answer,
             "past its deadline: told to stop"
@@ -245,9 +249,12 @@ impl Work<'_> {
 
     /// 404 after the time in which a new collection may be invisible: deleted or expired, unless the log knows better.
     async fn absent(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
-        match self.pipeline.api.log(&collecting.collection).await {
+        match self.asked(self.pipeline.api.log(&collecting.collection).await).await? {
             // Nobody has seen a new collection stay invisible for minutes; giving one up that was paid for is worse than waiting.
             Looked::Absent if seconds_between(collecting.since, self.pipeline.clock.now()) > FILE_GRACE_SECONDS => {
+                if collecting.believed {
+                    return self.hold_adopted(slice, collecting).await;
+                }
                 let message = "the API does not know the collection any more: its results were deleted or have expired";
                 self.conclude_without_data(slice, collecting, codes::COLLECTION_GONE, message).await
             }
@@ -263,6 +270,13 @@ impl Work<'_> {
             },
             _ => self.pending(slice, collecting, None).await,
         }
+    }
+
+    /// A person named a collection that does not exist: more likely a slip than results that have expired.
+    async fn hold_adopted(&self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
+        let message = format!("{} was adopted, and the API does not know it; decide again", collecting.collection);
+        let (send, holds) = (collecting.send, collecting.holds);
+        self.hold(slice, Why { reason: "adoption_refused", message, send, collection: None, holds }).await
     }
 
     /// Something came that is no dataset, or not all of it. It is asked for again for a day.
@@ -292,7 +306,7 @@ impl Work<'_> {
         if let Some(step) = self.doubtful(slice, collecting).await? {
             return Ok(step);
         }
-        if collecting.adopted && !self.confirm(slice, collecting).await? {
+        if collecting.claimed() && !self.confirm(slice, collecting).await? {
             return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
         }
         let now = self.pipeline.clock.now();
@@ -315,7 +329,7 @@ impl Work<'_> {
         mut whole: Whole<'u>,
     ) -> Result<Step, PortError> {
         let pipeline = self.pipeline;
-        if collecting.adopted && whole.is_anothers() {
+        if collecting.claimed() && whole.is_anothers() {
             whole.abort().await;
             return self.renounce(slice, collecting.send, &collecting.collection, "its rows echo other inputs").await;
         }
@@ -327,14 +341,14 @@ impl Work<'_> {
         }
         let mut pages = None;
         if whole.silent() > 0 || collecting.cancel.is_some() {
-            let log = match pipeline.api.log(&collecting.collection).await {
+            let log = match self.asked(pipeline.api.log(&collecting.collection).await).await? {
                 Looked::Found(log) => Some(log),
                 _ => None,
             };
             pages = log.as_ref().and_then(|log| log.pages);
             self.explain_silence(slice, collecting, &mut whole, log.as_ref()).await?;
         }
-        if collecting.adopted && !self.confirm(slice, collecting).await? {
+        if collecting.claimed() && !self.confirm(slice, collecting).await? {
             whole.abort().await;
             return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
         }
@@ -376,9 +390,9 @@ impl Work<'_> {
             }
             (_, Some(log)) if whole.unexplained(log) == 0 && log.fails.is_some() => {}
             (_, Some(log)) => {
-                let pipeline = self.pipeline;
+                let errors = self.asked(self.pipeline.api.errors(&collecting.collection).await).await?;
                 let sent = self.sent(slice).await?;
-                if let Looked::Found(errors) = pipeline.api.errors(&collecting.collection).await {
+                if let Looked::Found(errors) = errors {
                     whole.attribute(&errors, &sent);
                 }
                 if whole.unexplained(log) > 0 || log.fails.is_none() {

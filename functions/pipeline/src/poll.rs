@@ -26,6 +26,14 @@ const MESSAGE_AGE_MAX_SECONDS: i64 = 7 * 86_400;
 /// queue, which gives it a new id (SQS: redrive).
 const MOVED_AFTER_SECONDS: i64 = 3_600;
 
+/// One delivery in so many leaves a note that its handler came to its end.
+const ALIVE_EVERY: u32 = 4;
+/// A message is poison when so many deliveries in a row have failed, up to [`ALIVE_EVERY`] good ones before them counted in. They take
+/// several minutes, so that short trouble of S3 or SQS does not fill the dead-letter queue; and longer trouble of S3 is not even seen here.
+const FAILURES_MAX: u32 = 12;
+/// With so many, no handler has lived long enough to say why.
+const DEATHS_MAX: u32 = 20;
+
 /// Which message polls an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct PollerRecord {
@@ -63,10 +71,41 @@ impl Pipeline {
             Ok(reminder) => reminder,
             Err(problem) => return Ok(Verdict::SetAside { why: problem.to_string() }),
         };
+        let found = AttemptKeys::load(&*self.store, &reminder.attempt).await?;
+        // A process that is alone was stopped by a person, however often.
+        let deliveries = if self.alone_since.is_some() { 0 } else { found.deliveries_since_alive(turn) };
+        if deliveries > DEATHS_MAX {
+            let why = format!(
+                "{deliveries} deliveries in a row came to no end: the handler fails, or dies for want of memory or time; its log says more"
+            );
+            return Ok(Verdict::SetAside { why });
+        }
+        match self.poll_attempt(&reminder, found, turn).await {
+            Err(error) if deliveries > FAILURES_MAX => {
+                let why = format!("{deliveries} deliveries in a row failed, the last one so: {error}: {}", error.source);
+                Ok(Verdict::SetAside { why })
+            }
+            Ok(verdict @ Verdict::Again { .. }) => {
+                if turn.receives.is_multiple_of(ALIVE_EVERY) {
+                    let key = keys::alive(&reminder.attempt, &turn.message_id, turn.receives);
+                    let alive = serde_json::json!({"v": VERSION, "at": self.clock.now()});
+                    ledger::write_once(&*self.store, &key, &alive).await?;
+                }
+                Ok(verdict)
+            }
+            verdict => verdict,
+        }
+    }
+
+    async fn poll_attempt(
+        &self,
+        reminder: &Reminder,
+        found: AttemptKeys,
+        turn: &Turn,
+    ) -> Result<Verdict, PortError> {
         let id = &reminder.attempt;
-        let found = AttemptKeys::load(&*self.store, id).await?;
         if !found.begun() && !self.exists(id).await? {
-            return self.without_record(&reminder).await;
+            return self.without_record(reminder).await;
         }
         if found.ended {
             let run: RunRecord = ledger::read_known(&*self.store, &keys::run(&id.run)).await?;
@@ -74,13 +113,13 @@ impl Pipeline {
             self.after_attempt(&run, id, &end).await?;
             return Ok(Verdict::Done);
         }
-        match self.role(&reminder, &found, turn).await? {
+        match self.role(reminder, &found, turn).await? {
             Role::Poller => {}
             Role::Other => {
                 tracing::debug!(run = %id.run, batch = id.batch, attempt = id.attempt, "another message polls this attempt");
                 return Ok(Verdict::Done);
             }
-            Role::Moved => return self.hand_over(&reminder, turn, 0).await,
+            Role::Moved => return self.hand_over(reminder, turn, 0).await,
         }
         let mut work = Work::begin(self, turn, id).await?;
         Ok(match work.drive_from(found).await? {
@@ -91,7 +130,7 @@ impl Pipeline {
                 Verdict::Done
             }
             Driven::Wait { after, .. } if seconds_between(turn.sent_at, self.clock.now()) > MESSAGE_AGE_MAX_SECONDS => {
-                self.hand_over(&reminder, turn, after).await?
+                self.hand_over(reminder, turn, after).await?
             }
             Driven::Wait { after, why } => {
                 Verdict::Again { after_seconds: after.clamp(1, limits::WAIT_SECONDS_MAX), why }
@@ -208,11 +247,13 @@ impl Work<'_> {
                     slices.extend([two, one]);
                     continue;
                 }
-                SliceState::Held(_) => {
+                SliceState::Held { number, held } => {
+                    self.mark_held(slice, number, held).await?;
                     round.held = true;
                     continue;
                 }
-                state @ (SliceState::Delivered(..) | SliceState::Refused { .. }) => {
+                SliceState::Released { held, decision, open } => self.follow(slice, &held, &decision, open).await?,
+                state @ (SliceState::Delivered(..) | SliceState::Refused { .. } | SliceState::GivenUp(_)) => {
                     round.settled.push((slice, state));
                     continue;
                 }
@@ -221,8 +262,8 @@ impl Work<'_> {
                     step.calmly(self.turn.sent_at, self.pipeline.clock.now())
                 }
                 SliceState::Unsent { .. } => Step::wait(1, "not enough time is left for a send"),
-                SliceState::Sending { send, intent } => {
-                    let step = self.reconcile(slice, send, &intent).await?;
+                SliceState::Sending { send, intent, holds } => {
+                    let step = self.reconcile(slice, send, &intent, holds).await?;
                     step.calmly(intent.doubt_at, self.pipeline.clock.now())
                 }
                 SliceState::Collecting(collecting) => self.look(slice, &collecting).await?,
@@ -239,8 +280,10 @@ impl Work<'_> {
     /// person may take longer.
     async fn show(&self, settled: &[(Slice, SliceState)]) -> Result<(), PortError> {
         for (_, state) in settled {
-            if let SliceState::Delivered(_, delivery) = state {
-                crate::finish::complete(&*self.pipeline.store, delivery).await?;
+            if let SliceState::Delivered(_, delivery) = state
+                && let Some(object) = &delivery.object
+            {
+                crate::finish::complete(&*self.pipeline.store, object).await?;
             }
         }
         Ok(())

@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::AttemptKeys;
 use crate::gate::{self, Gate};
+use crate::held::Why;
 use crate::keys;
 use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendId, SendResult, VERSION};
 use crate::policy::{OnInDoubt, limits};
-use crate::ports::{ListedJob, Looked, PortError};
+use crate::ports::{JobPage, ListedJob, Looked, PortError};
 use crate::schedule::{backoff, later, seconds_between};
 use crate::words::Slice;
 use crate::work::{Step, Work};
@@ -20,7 +22,13 @@ const PAGE: u64 = 500;
 
 impl Work<'_> {
     /// Looks for the collection of a send that has no outcome.
-    pub(crate) async fn reconcile(&self, slice: Slice, send: u32, intent: &Intent) -> Result<Step, PortError> {
+    pub(crate) async fn reconcile(
+        &self,
+        slice: Slice,
+        send: u32,
+        intent: &Intent,
+        holds: u32,
+    ) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
         // A single process that holds the lock of its folder knows that whoever wrote an earlier intent was dead when it began.
         let dead_since = self.pipeline.alone_since.filter(|since| intent.at < *since);
@@ -28,21 +36,26 @@ impl Work<'_> {
         if now < doubt_at {
             return Ok(Step::wait(wait_until(now, doubt_at), "a send may still be answered"));
         }
-        if self.run.policy.on_in_doubt == OnInDoubt::Retrigger {
-            return self.conclude(slice, send, SendResult::Abandoned).await;
-        }
-        // Whoever finds a collection that may be this send's sees that it has a rival, be the gate closed or not.
+        // Whoever finds a collection that may be this send's sees that it has a rival, be the gate closed or not; and a sweep looks for
+        // the collection when nobody else does any more.
         let collector = &self.run.settings.collector;
         let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
         let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
         ledger::write_once(&*self.pipeline.store, &key, &doubt).await?;
-        if let Gate::Closed { after, reason } = gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
-            return Ok(Step::wait(after, reason));
+        if self.run.policy.on_in_doubt == OnInDoubt::Retrigger {
+            return self.conclude(slice, send, SendResult::Abandoned).await;
         }
-        let Listed { jobs, whole } = match self.listed(intent, now).await {
+        let probing = match gate::ask(&*self.pipeline.store, keys::TOKEN_GATE, now).await? {
+            Gate::Closed { after, reason } => return Ok(Step::wait(after, reason)),
+            gate => gate == Gate::Probe,
+        };
+        let Listed { jobs, whole } = match self.listed(intent, now).await? {
             Ok(listed) => listed,
             Err(step) => return Ok(step),
         };
+        if probing {
+            gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await?;
+        }
         // A send follows its intent at once, so of several free jobs the one queued nearest to it is the likeliest.
         let distance = |job: &ListedJob| {
             job.queued.map_or(i64::MAX, |queued| (queued.as_millisecond() - intent.at.as_millisecond()).abs())
@@ -76,7 +89,7 @@ impl Work<'_> {
             return Ok(Step::wait(wait_until(now, window_ends).min(60), "in doubt: waiting for the job list"));
         }
         if let Some(id) = stuck {
-            return self.hold_ambiguous(slice, &id).await;
+            return self.hold_ambiguous(slice, send, &id, holds).await;
         }
         if undecided {
             // The other claim may be wrong; its dataset will tell.
@@ -97,25 +110,34 @@ impl Work<'_> {
                 "a trigger got no answer, and the job list is too long to be sure that it has no collection of it: look in the control panel, then decide"
             }
         };
-        self.hold(slice, "in_doubt", message.to_owned()).await
+        self.hold(slice, Why { reason: "in_doubt", message: message.to_owned(), send, collection: None, holds }).await
     }
 
     /// Claims a listed job that nobody else has claimed, or whose claim was given up.
     async fn claim(&self, slice: Slice, send: u32, job: &ListedJob, number: u32) -> Result<Step, PortError> {
-        let me = self.send_id(slice, send);
-        let claim = Claim {
-            queued: job.queued,
-            owner: CollectionRecord { v: VERSION, at: self.pipeline.clock.now(), send: me.clone() },
-        };
-        let standing = ledger::settle(&*self.pipeline.store, &keys::claim(&job.id, number), claim).await?;
-        if standing.owner.send != me {
+        if !self.claims(slice, send, job, number).await? {
             return Ok(Step::wait(5, "another send has claimed the collection"));
         }
         self.adopt(slice, send, &job.id, true).await
     }
 
+    /// Writes a claim; whether it is this send that has it.
+    pub(crate) async fn claims(
+        &self,
+        slice: Slice,
+        send: u32,
+        job: &ListedJob,
+        number: u32,
+    ) -> Result<bool, PortError> {
+        let me = self.send_id(slice, send);
+        let owner = CollectionRecord { v: VERSION, at: self.pipeline.clock.now(), send: me.clone() };
+        let claim = Claim { queued: job.queued, owner };
+        let standing = ledger::settle(&*self.pipeline.store, &keys::claim(&job.id, number), claim).await?;
+        Ok(standing.owner.send == me)
+    }
+
     /// Jobs that this send may have started: of its collector, queued while it was under way, with as many inputs.
-    async fn listed(&self, intent: &Intent, now: Timestamp) -> Result<Listed, Step> {
+    pub(crate) async fn listed(&self, intent: &Intent, now: Timestamp) -> Result<Result<Listed, Step>, PortError> {
         let earliest = later(intent.at, -limits::CLOCK_SKEW_SECONDS);
         let latest = later(intent.send_by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS) + limits::CLOCK_SKEW_SECONDS);
         let day = |at: Timestamp| TimeZone::UTC.to_datetime(at).date();
@@ -127,21 +149,9 @@ impl Work<'_> {
                 day(later(now, limits::CLOCK_SKEW_SECONDS)),
                 page * PAGE,
             );
-            let list = match asked.await {
+            let list = match self.asked(asked.await).await? {
                 Looked::Found(list) => list,
-                Looked::Credentials { status, text } => {
-                    return Err(Step::wait(300, format!("the API refused the token ({status}): {text}")));
-                }
-                Looked::Wait { retry_after } => {
-                    return Err(Step::wait(retry_after.unwrap_or(60), "the API asked to wait"));
-                }
-                Looked::Absent => return Err(Step::wait(60, "the job list does not exist")),
-                Looked::Refused { status, text } => {
-                    return Err(Step::wait(300, format!("the job list was refused ({status}): {text}")));
-                }
-                Looked::Trouble { why } => {
-                    return Err(Step::wait(backoff(1), format!("the job list cannot be had: {why}")));
-                }
+                other => return Ok(Err(unlisted(other))),
             };
             let last = list.jobs.is_empty() || (page + 1) * PAGE >= list.total;
             let older = list.jobs.iter().any(|job| job.queued.is_some_and(|queued| queued < earliest));
@@ -154,10 +164,10 @@ impl Work<'_> {
                 break;
             }
         }
-        Ok(found)
+        Ok(Ok(found))
     }
 
-    async fn whose(&self, job: &ListedJob, slice: Slice, send: u32) -> Result<Whose, PortError> {
+    pub(crate) async fn whose(&self, job: &ListedJob, slice: Slice, send: u32) -> Result<Whose, PortError> {
         let store = &*self.pipeline.store;
         let me = self.send_id(slice, send);
         if let Some(answered) = ledger::read::<CollectionRecord>(store, &keys::collection(&job.id)).await? {
@@ -173,7 +183,8 @@ impl Work<'_> {
                 (true, false) => return Ok(if claim.send == me { Whose::Claimed } else { Whose::Others }),
                 (true, true) => return Ok(Whose::Others),
                 (false, false) => {
-                    let held = store.get(&keys::held(&claim.send.attempt, claim.send.slice)).await?.is_some();
+                    let found = AttemptKeys::load(store, &claim.send.attempt).await?;
+                    let held = found.waits_for_a_person(claim.send.slice);
                     return Ok(Whose::ClaimedByAnother { held });
                 }
                 (false, true) => {}
@@ -186,15 +197,19 @@ impl Work<'_> {
     /// sent. Its intent keeps the times of the one that was.
     pub(crate) async fn renounce(&self, slice: Slice, send: u32, id: &str, why: &str) -> Result<Step, PortError> {
         let store = &*self.pipeline.store;
-        let me = self.send_id(slice, send);
-        if let Some((number, claim)) = self.own_claim(&me, id).await? {
-            let record = CollectionRecord { at: self.pipeline.clock.now(), ..claim.owner };
-            ledger::write_once(store, &keys::renounced(id, number), &record).await?;
-        }
+        self.give_up_claim(slice, send, id).await?;
         tracing::warn!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, "the collection that was claimed is another's ({why}): searching on");
         let intent: Intent = ledger::read_known(store, &keys::intent(&self.id, slice, send)).await?;
         ledger::write_once(store, &keys::intent(&self.id, slice, send.saturating_add(1)), &intent).await?;
         Ok(Step::Next)
+    }
+
+    pub(crate) async fn give_up_claim(&self, slice: Slice, send: u32, id: &str) -> Result<(), PortError> {
+        if let Some((number, claim)) = self.own_claim(&self.send_id(slice, send), id).await? {
+            let record = CollectionRecord { at: self.pipeline.clock.now(), ..claim.owner };
+            ledger::write_once(&*self.pipeline.store, &keys::renounced(id, number), &record).await?;
+        }
+        Ok(())
     }
 
     async fn own_claim(&self, me: &SendId, id: &str) -> Result<Option<(u32, Claim)>, PortError> {
@@ -254,11 +269,18 @@ impl Work<'_> {
     }
 
     /// Leaves to a person what cannot be told apart.
-    pub(crate) async fn hold_ambiguous(&self, slice: Slice, id: &str) -> Result<Step, PortError> {
+    pub(crate) async fn hold_ambiguous(
+        &self,
+        slice: Slice,
+        send: u32,
+        id: &str,
+        holds: u32,
+    ) -> Result<Step, PortError> {
         let message = format!(
             "several triggers got no answer at the same time, and nothing tells whether {id} belongs to this one: look in the control panel, then decide"
         );
-        self.hold(slice, "in_doubt_ambiguous", message).await
+        let collection = Some(id.to_owned());
+        self.hold(slice, Why { reason: "in_doubt_ambiguous", message, send, collection, holds }).await
     }
 
     async fn adopt(&self, slice: Slice, send: u32, collection: &str, adopted: bool) -> Result<Step, PortError> {
@@ -286,18 +308,18 @@ struct Claim {
 
 /// A send that was in doubt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Doubt {
+pub(crate) struct Doubt {
     v: u32,
-    send: SendId,
-    intent: Intent,
+    pub(crate) send: SendId,
+    pub(crate) intent: Intent,
 }
 
 /// What the job list shows of a send in doubt.
-struct Listed {
+pub(crate) struct Listed {
     /// Jobs that it may have started.
-    jobs: Vec<ListedJob>,
+    pub(crate) jobs: Vec<ListedJob>,
     /// The list was read to where such jobs end: what is not in it was not started.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// Whether a claim that nothing proves has rivals.
@@ -311,7 +333,7 @@ pub(crate) enum Contest {
 }
 
 /// Whose a listed job is, by the ledger.
-enum Whose {
+pub(crate) enum Whose {
     /// Its answer came to this send.
     Ours,
     /// This send has claimed it.
@@ -325,6 +347,19 @@ enum Whose {
     },
     /// It is free; its next claim has this number.
     Nobodys { claim: u32 },
+}
+
+/// When to ask for the job list again that could not be had.
+fn unlisted(answer: Looked<JobPage>) -> Step {
+    match answer {
+        Looked::Credentials { status, text } => {
+            Step::wait(300, format!("the API refused the token ({status}): {text}"))
+        }
+        Looked::Wait { retry_after } => Step::wait(retry_after.unwrap_or(60), "the API asked to wait"),
+        Looked::Refused { status, text } => Step::wait(300, format!("the job list was refused ({status}): {text}")),
+        Looked::Trouble { why } => Step::wait(backoff(1), format!("the job list cannot be had: {why}")),
+        Looked::Absent | Looked::Found(_) => Step::wait(60, "the job list does not exist"),
+    }
 }
 
 fn wait_until(now: Timestamp, then: Timestamp) -> u32 {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::gate::{self, Gate};
+use crate::gate::{self, Cause, Gate, Refusal};
 use crate::keys;
 use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendResult, VERSION};
 use crate::policy::limits;
@@ -115,20 +115,16 @@ impl Work<'_> {
             }
             SendAnswer::Credentials { status, text } => {
                 tracing::error!(%run, batch, attempt, status, text, "the API refused the token");
-                gate::close(
-                    store,
-                    keys::TOKEN_GATE,
-                    now,
-                    None,
-                    &format!("the API refused the token ({status}): {text}"),
-                )
-                .await?;
+                let reason = format!("the API refused the token ({status}): {text}");
+                let refusal = Refusal { cause: Cause::Credentials, retry_after: None, reason: &reason };
+                gate::close(store, keys::TOKEN_GATE, now, refusal).await?;
                 SendResult::Credentials { status, text }
             }
             SendAnswer::Wait { retry_after, text } => {
                 tracing::info!(%run, batch, attempt, text, "told to wait");
-                gate::close(store, &collector_gate, now, retry_after, &format!("the API asked to wait: {text}"))
-                    .await?;
+                let reason = format!("the API asked to wait: {text}");
+                let refusal = Refusal { cause: Cause::Limit, retry_after, reason: &reason };
+                gate::close(store, &collector_gate, now, refusal).await?;
                 SendResult::Wait { text }
             }
             SendAnswer::InDoubt { why } => {

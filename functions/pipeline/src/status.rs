@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Pipeline;
-use crate::gate;
+use crate::gate::{self, Cause};
+use crate::held;
 use crate::keys;
-use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, HeldRecord, RowCounts, RunRecord, Sums};
+use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, HeldMark, RowCounts, RunRecord, Sums};
 use crate::manifest::{InputCounts, Manifest, ManifestInput, RunState};
 use crate::ports::{PortError, Stored, Written};
 use crate::schedule::seconds_between;
@@ -99,11 +100,10 @@ pub(crate) async fn refresh_rows(
     let sums = sums(pipeline, run, end.as_ref().map(|end| end.batches)).await?;
     let mut inputs = InputCounts::of(&rows, &sums);
     let mut notice = None;
-    for mark in ledger::list_all(store, &keys::held_marks(&run.run)).await? {
-        if let Some(held) = ledger::read::<HeldRecord>(store, &mark).await? {
-            inputs.held += u64::from(held.inputs);
-            notice = Some(held.message);
-        }
+    for mark in held::marks(&ledger::list_all(store, &keys::held_marks(&run.run)).await?) {
+        let mark: HeldMark = ledger::read_known(store, mark).await?;
+        inputs.held += u64::from(mark.held.inputs);
+        notice = Some(mark.held.message);
     }
     // A row that is done before the reader has said that it read it is not shown yet, so that the counts always add up.
     let accounted =
@@ -112,10 +112,12 @@ pub(crate) async fn refresh_rows(
         return Ok(());
     }
     inputs.pending = inputs.read - accounted;
+    let mut refused = false;
     for gate_key in [keys::TOKEN_GATE.to_owned(), keys::collector_gate(&run.settings.collector)] {
-        notice = gate::reason(store, &gate_key).await?.or(notice);
+        let reason = gate::reason(store, &gate_key).await?;
+        refused |= reason.as_ref().is_some_and(|(cause, _)| *cause == Cause::Credentials);
+        notice = reason.map(|(_, words)| words).or(notice);
     }
-    let refused = gate::reason(store, keys::TOKEN_GATE).await?.is_some();
     let waiting = refused || (inputs.pending == 0 && inputs.held > 0);
     let status = Status {
         run: run.run.clone(),

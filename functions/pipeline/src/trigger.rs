@@ -89,6 +89,9 @@ impl Pipeline {
             policy: self.policy.clone(),
             started_at: self.clock.now(),
         };
+        // A sweep finds the run by this mark; without a run record behind it, it means nothing.
+        let mark = keys::run_mark(keys::BEGUN, &record.run, record.started_at);
+        ledger::write_once(&*self.store, &mark, &serde_json::json!({"v": VERSION})).await?;
         let run = ledger::settle(&*self.store, &keys::run(&record.run), record).await?;
         tracing::info!(run = %run.run, key = object.key, collector = run.settings.collector, "a run begins");
         Ok(Ok(run))
@@ -124,7 +127,7 @@ impl Pipeline {
     }
 
     /// The last recorded batch: its number (0 for none) and the rows up to its end.
-    async fn recorded(&self, run: &RunRecord) -> Result<(u32, RowCounts), PortError> {
+    pub(crate) async fn recorded(&self, run: &RunRecord) -> Result<(u32, RowCounts), PortError> {
         let keys = ledger::list_all(&*self.store, &keys::batches(&run.run)).await?;
         let Some(last) = keys.last() else { return Ok((0, RowCounts::default())) };
         let record: BatchRecord = ledger::read_known(&*self.store, last).await?;
@@ -178,6 +181,7 @@ impl<'a> Cutting<'a> {
             Err(Cut::Again(why)) => Ok(Verdict::Again { after_seconds: 1, why: why.to_owned() }),
             Err(Cut::Reject(problem)) => {
                 manifest::reject(self.pipeline, &self.run.object, setting_report(&problem)).await?;
+                self.pipeline.mark_over(&self.run).await?;
                 Ok(Verdict::Done)
             }
         }

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 
 use crate::Pipeline;
 use crate::delivery::Sent;
+use crate::gate::{self, Cause, Refusal};
 use crate::keys;
-use crate::ledger::{self, AttemptEnd, BatchRecord, HeldRecord, InputRow, RunRecord, SendId, VERSION};
+use crate::ledger::{self, AttemptEnd, BatchRecord, InputRow, RunRecord, SendId};
 use crate::messages::Turn;
-use crate::ports::PortError;
+use crate::ports::{Looked, PortError};
 use crate::schedule::next_look;
 use crate::words::{AttemptId, Slice};
 
@@ -118,18 +119,18 @@ impl<'a> Work<'a> {
         SendId { attempt: self.id.clone(), slice, send }
     }
 
-    /// Leaves a slice to a person.
-    pub(crate) async fn hold(&self, slice: Slice, reason: &str, message: String) -> Result<Step, PortError> {
-        let store = &*self.pipeline.store;
-        let at = self.pipeline.clock.now();
-        let record = HeldRecord { v: VERSION, at, reason: reason.to_owned(), message, inputs: slice.len() };
-        // The mark first: a held slice that nobody counts would be a silent gap.
-        ledger::settle(store, &keys::held_mark(&self.id, slice), record.clone()).await?;
-        let record = ledger::settle(store, &keys::held(&self.id, slice), record).await?;
-        tracing::error!(
-            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, reason = record.reason, inputs = record.inputs,
-            "held for a person: {}", record.message
-        );
-        Ok(Step::Next)
+    /// A question was told to wait (429): everybody does, because an address that gets too many of these answers is blocked. Returns the
+    /// seconds.
+    pub(crate) async fn told_to_wait(&self, retry_after: Option<u32>) -> Result<u32, PortError> {
+        let refusal = Refusal { cause: Cause::Limit, retry_after, reason: "the API asked to wait" };
+        gate::close(&*self.pipeline.store, keys::TOKEN_GATE, self.pipeline.clock.now(), refusal).await
+    }
+
+    /// An answer to a question, noted if it was to wait.
+    pub(crate) async fn asked<T>(&self, answer: Looked<T>) -> Result<Looked<T>, PortError> {
+        if let Looked::Wait { retry_after } = answer {
+            self.told_to_wait(retry_after).await?;
+        }
+        Ok(answer)
     }
 }

@@ -216,7 +216,7 @@ pub enum SendResult {
     },
     /// In doubt, and the job list had no collection of it when its window had passed.
     NothingStarted,
-    /// In doubt, and the policy is to send again without looking.
+    /// In doubt, and the policy or a person says to send again without looking.
     Abandoned,
 }
 
@@ -244,6 +244,54 @@ pub struct HeldRecord {
     pub message: String,
     /// How many inputs wait.
     pub inputs: u32,
+    /// The send that it is about.
+    pub send: u32,
+    /// The collection that may be the send's, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+}
+
+/// A held slice, where it can be counted: its mark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldMark {
+    /// Format version.
+    pub v: u32,
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptId,
+    /// The slice.
+    pub slice: Slice,
+    /// How often this slice has been held, from 1.
+    pub number: u32,
+    /// Why.
+    pub held: HeldRecord,
+}
+
+/// What a person decided about a held slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRecord {
+    /// Format version.
+    pub v: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+/// What to do with a held slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Decision {
+    /// This collection is the slice's: wait for it, deliver it.
+    Adopt {
+        /// `j_…`.
+        collection: String,
+    },
+    /// Nothing that may be under way counts: pay for a new collection.
+    Again,
+    /// The inputs fail.
+    GiveUp,
 }
 
 /// An input that brought an error instead of a record.
@@ -324,13 +372,16 @@ pub struct CollectionEntry {
     pub failed: u32,
     /// When it was accepted.
     pub triggered_at: Timestamp,
-    /// When its dataset had been fetched.
+    /// When its dataset had been fetched, or of an abandoned one, when the attempt ended.
     pub ready_at: Timestamp,
     /// How often it was looked at.
     pub polls: u32,
     /// Its answer had been lost; it was found in the job list.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// A person decided not to wait for it any more: what it brings is not in the output.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abandoned: bool,
     /// Where its records are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,

@@ -1,0 +1,272 @@
+//! The `sweep` function: once in a while, looks for what stands still or was forgotten, and sets it going again. Nothing depends on
+//! it as long as no message is lost; running it at any time, and twice at once, does no harm.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Pipeline;
+use crate::attempt::{AttemptKeys, SliceState};
+use crate::held;
+use crate::keys;
+use crate::ledger::{self, EndRecord, HeldMark, RunRecord, VERSION};
+use crate::messages::{Reminder, Turn};
+use crate::ports::{Inputs, PortError, QueueName};
+use crate::schedule::{later, seconds_between};
+use crate::words::{AttemptId, Slice};
+
+/// A run is left alone for so long after its beginning; after that it is swept whenever its age has doubled, and at least daily.
+const FIRST_SECONDS: i64 = 2 * 3_600;
+const DAILY_SECONDS: i64 = 86_400;
+/// Left for the last steps of a turn, in seconds.
+const RESERVE_SECONDS: i64 = 60;
+/// Batches that are looked at, at the same time.
+const LOOKS_IN_FLIGHT: usize = 16;
+/// Messages of one request (SQS quota).
+const REMINDERS_MAX: usize = 10;
+/// A send in doubt that is older than its window by so much should have been settled.
+const OVERDUE_SECONDS: i64 = 3_600;
+/// Results are deleted 16 days after the trigger (API page `specifications`); so long before that somebody has to know.
+const EXPIRES_SOON_SECONDS: i64 = 14 * 86_400;
+
+/// What a sweep saw and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Runs that are not over.
+    pub open_runs: u64,
+    /// Age of the oldest of them, in seconds.
+    pub oldest_run_seconds: i64,
+    /// Inputs that wait for a person.
+    pub held_inputs: u64,
+    /// Batches that were sent a reminder.
+    pub reminded: u64,
+    /// Files that had not been read to their end, and were read on.
+    pub read_on: u64,
+    /// Sends in doubt that should have been settled.
+    pub overdue: u64,
+    /// Collections whose results are deleted soon.
+    pub expiring: u64,
+    /// Collections that were found after their send had been given up.
+    pub late: u64,
+    /// Whether time ran out before everything had been looked at.
+    pub cut_short: bool,
+}
+
+/// How far a sweep of a run came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SweepRecord {
+    v: u32,
+    at: Timestamp,
+    /// The last batch that was looked at; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reached: Option<u32>,
+}
+
+/// What one batch needs.
+#[derive(Default)]
+struct Found {
+    reminder: Option<String>,
+    overdue: u64,
+    expiring: u64,
+}
+
+impl Pipeline {
+    /// Looks at every run that is not over, and at sends that were given up.
+    pub async fn sweep(&self, inputs: &dyn Inputs, turn: &Turn) -> Result<Swept, PortError> {
+        let mut swept = Swept::default();
+        for mark in self.open_runs().await? {
+            if self.out_of_time(turn) {
+                swept.cut_short = true;
+                break;
+            }
+            let Some(id) = keys::marked_run(&mark) else { continue };
+            if let Some(run) = ledger::read::<RunRecord>(&*self.store, &keys::run(&id)).await?
+                && keys::run_mark(keys::BEGUN, &run.run, run.started_at) == mark
+            {
+                self.sweep_run(inputs, turn, &run, &mut swept).await?;
+            }
+        }
+        self.sweep_doubts(turn, &mut swept).await?;
+        // Every field is a metric (infra/README.md).
+        tracing::info!(
+            open_runs = swept.open_runs, oldest_run_seconds = swept.oldest_run_seconds, held_inputs = swept.held_inputs,
+            reminded = swept.reminded, read_on = swept.read_on, overdue = swept.overdue, expiring = swept.expiring,
+            late = swept.late, cut_short = swept.cut_short, "swept"
+        );
+        Ok(swept)
+    }
+
+    pub(crate) fn out_of_time(&self, turn: &Turn) -> bool {
+        seconds_between(self.clock.now(), turn.ends_at) < RESERVE_SECONDS
+    }
+
+    /// Marks of runs that have begun and are not over, the oldest first.
+    async fn open_runs(&self) -> Result<Vec<String>, PortError> {
+        let over = ledger::list_all(&*self.store, keys::OVER).await?;
+        let over: BTreeSet<&str> = over.iter().filter_map(|key| key.strip_prefix(keys::OVER)).collect();
+        let begun = ledger::list_all(&*self.store, keys::BEGUN).await?;
+        Ok(begun.into_iter().filter(|key| !over.contains(key.trim_start_matches(keys::BEGUN))).collect())
+    }
+
+    async fn sweep_run(
+        &self,
+        inputs: &dyn Inputs,
+        turn: &Turn,
+        run: &RunRecord,
+        swept: &mut Swept,
+    ) -> Result<(), PortError> {
+        let store = &*self.store;
+        let manifest = keys::manifest(&run.path, &run.run);
+        if store.list(&manifest, None).await?.keys.first() == Some(&manifest) {
+            // Whoever wrote it was cut off before the last step.
+            return self.mark_over(run).await;
+        }
+        let now = self.clock.now();
+        swept.open_runs += 1;
+        swept.oldest_run_seconds = swept.oldest_run_seconds.max(seconds_between(run.started_at, now));
+        for mark in held::marks(&ledger::list_all(store, &keys::held_marks(&run.run)).await?) {
+            let mark: HeldMark = ledger::read_known(store, mark).await?;
+            swept.held_inputs += u64::from(mark.held.inputs);
+        }
+        let last: Option<SweepRecord> = match ledger::list_all(store, &keys::sweeps(&run.run)).await?.last() {
+            Some(last) => Some(ledger::read_known(store, last).await?),
+            None => None,
+        };
+        let from = last.as_ref().and_then(|last| last.reached).unwrap_or(0);
+        let unfinished = last.as_ref().is_some_and(|last| last.reached.is_some());
+        if !unfinished && !due(run.started_at, last.map(|last| last.at), now) {
+            return Ok(());
+        }
+        let batches = match ledger::read::<EndRecord>(store, &keys::end(&run.run)).await? {
+            Some(end) => end.batches,
+            None => {
+                tracing::warn!(run = %run.run, key = run.object.key, "the file was not read to its end: reading on");
+                swept.read_on += 1;
+                self.trigger(inputs, &run.object, turn).await?;
+                self.recorded(run).await?.0
+            }
+        };
+        if batches == 0 {
+            self.check_run(run, 0).await?;
+        }
+        let reached = self.remind(turn, run, from..batches, swept).await?;
+        let record = SweepRecord { v: VERSION, at: now, reached };
+        ledger::write_once(store, &keys::sweep(&run.run, now), &record).await?;
+        swept.cut_short |= reached.is_some();
+        Ok(())
+    }
+
+    /// Sends every unfinished batch behind `range.start` a reminder: if its message is still there, the new one makes the old one end
+    /// itself. Returns the last batch that was looked at, if time ran out.
+    async fn remind(
+        &self,
+        turn: &Turn,
+        run: &RunRecord,
+        range: std::ops::Range<u32>,
+        swept: &mut Swept,
+    ) -> Result<Option<u32>, PortError> {
+        let mut next = range.start;
+        while next < range.end {
+            if self.out_of_time(turn) {
+                return Ok(Some(next));
+            }
+            let block = next / keys::BLOCK;
+            let last = ((block + 1) * keys::BLOCK).min(range.end);
+            let done: BTreeSet<String> =
+                ledger::list_all(&*self.store, &keys::done_block(&run.run, block)).await?.into_iter().collect();
+            let open: Vec<u32> =
+                (next + 1..=last).filter(|batch| !done.contains(&keys::done(&run.run, *batch))).collect();
+            if open.is_empty() {
+                // No batch is left that could be reminded of completing its block, or the run.
+                self.check_run(run, block).await?;
+            }
+            let looks = open.into_iter().map(|batch| self.sweep_batch(turn, run, batch));
+            let looks = futures_util::stream::iter(looks);
+            let found: Vec<Result<Found, PortError>> = looks.buffered(LOOKS_IN_FLIGHT).collect().await;
+            let mut reminders = Vec::new();
+            for found in found {
+                let found = found?;
+                swept.overdue += found.overdue;
+                swept.expiring += found.expiring;
+                reminders.extend(found.reminder);
+            }
+            for group in reminders.chunks(REMINDERS_MAX) {
+                self.queues.send(QueueName::Poll, group, 0).await?;
+                swept.reminded += group.len() as u64;
+            }
+            next = last;
+        }
+        Ok(None)
+    }
+
+    async fn sweep_batch(&self, turn: &Turn, run: &RunRecord, batch: u32) -> Result<Found, PortError> {
+        let store = &*self.store;
+        let prefix = keys::attempts(&run.run, batch);
+        let keys_of_batch = ledger::list_all(store, &prefix).await?;
+        let newest = keys_of_batch.iter().filter_map(|key| key.strip_prefix(&prefix)?.get(..2)?.parse().ok()).max();
+        let id = AttemptId { run: run.run.clone(), batch, attempt: newest.unwrap_or(1) };
+        let attempt = AttemptKeys::load(store, &id).await?;
+        let mut found = Found::default();
+        let now = self.clock.now();
+        let (mut held, mut goes_on) = (false, attempt.ended || !attempt.begun());
+        let mut slices: Vec<Slice> = attempt.whole().into_iter().collect();
+        while let Some(slice) = slices.pop() {
+            match attempt.state(store, &id, slice).await? {
+                SliceState::Split(one, two) => slices.extend([one, two]),
+                SliceState::Held { .. } => held = true,
+                SliceState::Sending { intent, .. } => {
+                    let window = i64::from(run.policy.in_doubt_window_seconds) + OVERDUE_SECONDS;
+                    found.overdue += u64::from(seconds_between(intent.doubt_at, now) > window);
+                    goes_on = true;
+                }
+                SliceState::Collecting(collecting) => {
+                    if seconds_between(collecting.since, now) > EXPIRES_SOON_SECONDS {
+                        found.expiring += 1;
+                        tracing::error!(run = %run.run, batch, collection_id = collecting.collection, "the API deletes its results soon");
+                    }
+                    goes_on = true;
+                }
+                SliceState::Unsent { .. } | SliceState::Released { .. } => goes_on = true,
+                SliceState::Refused { .. } | SliceState::Delivered(..) | SliceState::GivenUp(_) => {}
+            }
+        }
+        // What only waits for a person has no message; releasing it sends one.
+        if goes_on || !held {
+            let generation = attempt.generation.max(1);
+            let v = crate::messages::VERSION;
+            let reminder = Reminder { v, attempt: id, generation, sender_gone_at: turn.ends_at };
+            found.reminder = Some(reminder.encode());
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a run is looked at now.
+fn due(started: Timestamp, last: Option<Timestamp>, now: Timestamp) -> bool {
+    let wait = match last {
+        None => FIRST_SECONDS,
+        Some(last) => seconds_between(started, last).clamp(FIRST_SECONDS, DAILY_SECONDS),
+    };
+    later(last.unwrap_or(started), wait) <= now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_looked_at_as_often_as_its_age_doubles() {
+        let hour = |hour: i64| later(Timestamp::UNIX_EPOCH, hour * 3_600);
+        let mut last = None;
+        let mut looks = Vec::new();
+        for now in 0..=100 {
+            if due(hour(0), last, hour(now)) {
+                last = Some(hour(now));
+                looks.push(now);
+            }
+        }
+        assert_eq!(looks, [2, 4, 8, 16, 32, 56, 80]);
+    }
+}
