@@ -19,6 +19,8 @@ pub enum Role {
     Poll,
     /// The function that triggers what failed.
     Retry,
+    /// The function that looks for what stands still.
+    Sweep,
     /// The command on one machine: no bucket and no queue of AWS.
     Local,
 }
@@ -42,7 +44,7 @@ pub struct Config {
     pub dataset_bucket: String,
     /// `POLL_QUEUE_URL`; as above.
     pub poll_queue_url: String,
-    /// `RETRY_QUEUE_URL`; empty also for [`Role::Trigger`], which never sends there.
+    /// `RETRY_QUEUE_URL`; empty also for [`Role::Trigger`] and [`Role::Sweep`], which never send there.
     pub retry_queue_url: String,
     /// Where the token is; `None` only for [`Role::Local`], which may run against the simulator.
     pub token: Option<TokenFrom>,
@@ -82,7 +84,7 @@ impl Config {
         let config = Self {
             dataset_bucket: read.text("DATASET_BUCKET", cloud),
             poll_queue_url: read.queue("POLL_QUEUE_URL", cloud),
-            retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud && role != Role::Trigger),
+            retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud && !matches!(role, Role::Trigger | Role::Sweep)),
             token: read.token(cloud),
             api_url: read.url("BRIGHT_DATA_API_URL").unwrap_or_else(|| API_URL.to_owned()),
             s3_endpoint: read.url("AWS_ENDPOINT_URL_S3").or_else(|| endpoint.clone()),

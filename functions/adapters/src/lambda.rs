@@ -21,7 +21,7 @@ use crate::text_of;
 pub mod drops;
 mod serve;
 
-pub use serve::{serve_drops, serve_queue};
+pub use serve::{serve_drops, serve_queue, serve_schedule};
 
 /// One delivery of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,12 +84,19 @@ pub struct Worker<D> {
     deliveries: D,
     clock: Arc<dyn Clock>,
     visibility: Visibility,
+    failures_max: Option<u32>,
 }
 
 impl<D: Deliveries> Worker<D> {
     /// A worker with the usual times.
     pub fn new(deliveries: D, clock: Arc<dyn Clock>) -> Self {
-        Self { deliveries, clock, visibility: Visibility::default() }
+        Self { deliveries, clock, visibility: Visibility::default(), failures_max: None }
+    }
+
+    /// The same worker for a queue whose messages are delivered again because they failed, not because they wait: one that fails at its
+    /// so-many-th delivery is set aside, with the reason.
+    pub fn with_failures_max(self, failures_max: u32) -> Self {
+        Self { failures_max: Some(failures_max), ..self }
     }
 
     /// The same worker with other times.
@@ -154,6 +161,7 @@ impl<D: Deliveries> Worker<D> {
             self.again_after(delivery, 0).await;
             return false;
         }
+        let poison = self.failures_max.is_some_and(|max| turn.receives >= max);
         // The handler may panic when it is called, and at every step.
         let work = AssertUnwindSafe(async { handler(delivery.body.clone(), turn).await }).catch_unwind();
         match self.kept_invisible(delivery, work).await {
@@ -164,6 +172,8 @@ impl<D: Deliveries> Worker<D> {
                 false
             }
             Ok(Ok(Verdict::SetAside { why })) => self.set_aside(delivery, &why).await,
+            Ok(Err(error)) if poison => self.set_aside(delivery, &text_of(&error)).await,
+            Err(panic) if poison => self.set_aside(delivery, panic_text(panic.as_ref())).await,
             Ok(Err(error)) => {
                 error!(error = %text_of(&error), "the message failed and comes back");
                 self.again_after(delivery, self.visibility.failed).await;

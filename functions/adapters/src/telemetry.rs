@@ -3,6 +3,9 @@
 
 use std::io::IsTerminal;
 
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging for a function. Where there is another subscriber already, it stays.
@@ -29,6 +32,27 @@ pub fn terminal() {
     builder.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init().ok();
 }
 
+/// Prints numbers as metrics: CloudWatch makes them of a log line in its embedded metric format (CloudWatch page "Embedded metric
+/// format specification"). The namespace is `dropcollect`, the dimension the function; flags count as 0 or 1.
+pub fn metrics(now: Timestamp, numbers: &impl Serialize) {
+    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    println!("{}", embedded(now, &function, numbers));
+}
+
+fn embedded(now: Timestamp, function: &str, numbers: &impl Serialize) -> Value {
+    let numbers = serde_json::to_value(numbers).unwrap_or_default();
+    let mut line = serde_json::Map::new();
+    for (name, number) in numbers.as_object().into_iter().flatten() {
+        let number = number.as_bool().map_or_else(|| number.clone(), |flag| Value::from(u8::from(flag)));
+        line.insert(name.clone(), number);
+    }
+    let metrics: Vec<Value> = line.keys().map(|name| json!({"Name": name})).collect();
+    let directive = json!({"Namespace": "dropcollect", "Dimensions": [["FunctionName"]], "Metrics": metrics});
+    line.insert("FunctionName".to_owned(), function.into());
+    line.insert("_aws".to_owned(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
+    Value::Object(line)
+}
+
 /// The filter. Our own crates speak at the level asked for; HTTP and AWS ones print headers at `debug`, so they only warn unless
 /// `RUST_LOG` asks for them by name.
 fn directives(lookup: impl Fn(&str) -> Option<String>) -> String {
@@ -46,7 +70,7 @@ fn ours(level: &str) -> String {
     }
     .to_owned();
     // Lambda's runtime makes the span with the request's id.
-    let crates = ["lambda_runtime", "pipeline", "adapters", "trigger", "poll", "retry", "dropcollect"];
+    let crates = ["lambda_runtime", "pipeline", "adapters", "trigger", "poll", "retry", "sweep", "dropcollect"];
     let rest = if matches!(level.as_str(), "error" | "off") { level.as_str() } else { "warn" };
     let directives = crates.iter().map(|name| format!("{name}={level}"));
     std::iter::once(rest.to_owned()).chain(directives).collect::<Vec<_>>().join(",")
@@ -61,9 +85,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_become_metrics() {
+        let line = embedded(Timestamp::UNIX_EPOCH, "stack-sweep", &json!({"held_inputs": 3, "cut_short": true}));
+        let golden = json!({
+            "held_inputs": 3, "cut_short": 1, "FunctionName": "stack-sweep",
+            "_aws": {"Timestamp": 0, "CloudWatchMetrics": [{
+                "Namespace": "dropcollect", "Dimensions": [["FunctionName"]],
+                "Metrics": [{"Name": "cut_short"}, {"Name": "held_inputs"}],
+            }]},
+        });
+        assert_eq!(line, golden);
+    }
+
+    #[test]
     fn our_crates_speak_and_others_warn() {
-        let info =
-            "warn,lambda_runtime=info,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,dropcollect=info";
+        let info = "warn,lambda_runtime=info,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,sweep=info,dropcollect=info";
         assert_eq!(with(&[]), info);
         assert_eq!(with(&[("AWS_LAMBDA_LOG_LEVEL", "INFO")]), info);
         assert_eq!(with(&[("RUST_LOG", "nonsense")]), info);

@@ -18,7 +18,7 @@ use crate::sqs::{SqsDeliveries, SqsQueues};
 pub struct World {
     /// The pipeline on S3, SQS and the API.
     pub pipeline: Pipeline,
-    /// The input bucket; only `trigger` may read it.
+    /// The input bucket; only `trigger` and `sweep` may read it.
     pub inputs: S3Inputs,
     /// Works on the messages of the function's own queue.
     pub worker: Worker<SqsDeliveries>,
@@ -38,12 +38,26 @@ pub enum StartError {
     Token(#[from] PortError),
 }
 
+/// How often a message is delivered before it is poison. A file that takes several turns is delivered once for each; `poll`, whose
+/// messages are delivered as often as a collection is looked at, counts its failures in the ledger.
+fn failures_max(role: Role) -> Option<u32> {
+    match role {
+        Role::Trigger => Some(25),
+        Role::Retry => Some(10),
+        Role::Poll | Role::Sweep | Role::Local => None,
+    }
+}
+
 impl World {
     /// Reads the environment and builds everything.
     pub async fn from_env(role: Role) -> Result<Self, StartError> {
         let config = Config::from_env(role)?;
         let aws = Aws::from_env(&config).await;
-        Self::new(&config, &aws, Arc::new(WallClock)).await
+        let world = Self::new(&config, &aws, Arc::new(WallClock)).await?;
+        Ok(match failures_max(role) {
+            Some(max) => Self { worker: world.worker.with_failures_max(max), ..world },
+            None => world,
+        })
     }
 
     /// Builds everything from these.

@@ -276,8 +276,7 @@ fn followed(held: &HeldRecord, decision: &Decision, send: u32, outcome: Option<&
         Decision::Adopt { collection } => running == Some(collection),
         Decision::Again => outcome.is_some() && running.is_none(),
     };
-    let released =
-        || SliceState::Released { held: held.clone(), decision: decision.clone(), open: outcome.is_none() };
+    let released = || SliceState::Released { held: held.clone(), decision: decision.clone(), open: outcome.is_none() };
     (!follows).then(released)
 }
 

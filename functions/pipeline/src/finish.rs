@@ -6,8 +6,8 @@ use crate::attempt::{AttemptKeys, Collecting, SliceState};
 use crate::decisions::{Decision, codes, decide};
 use crate::keys;
 use crate::ledger::{
-    self, AttemptEnd, BlockRecord, CollectionEntry, CollectionRecord, DeliveredObject, Delivery, DoneRecord, EndRecord, FailedInput, Fates, Outcome,
-    OutputEntry, RunRecord, SendResult, Sums, VERSION,
+    self, AttemptEnd, BlockRecord, CollectionEntry, CollectionRecord, DeliveredObject, Delivery, DoneRecord, EndRecord,
+    FailedInput, Fates, Outcome, OutputEntry, RunRecord, SendResult, Sums, VERSION,
 };
 use crate::messages::RetryOrder;
 use crate::policy::limits;

@@ -138,11 +138,7 @@ impl Pipeline {
 
     /// Takes a decision about held work and sends the message that lets it go on. Deciding the same again is safe, and finishes what was
     /// cut off.
-    pub async fn release(
-        &self,
-        mark: &HeldMark,
-        decision: &Decision,
-    ) -> Result<Result<(), NotReleased>, PortError> {
+    pub async fn release(&self, mark: &HeldMark, decision: &Decision) -> Result<Result<(), NotReleased>, PortError> {
         let store = &*self.store;
         let (id, slice) = (&mark.attempt, mark.slice);
         if let Decision::Adopt { collection } = decision {
@@ -168,8 +164,7 @@ impl Pipeline {
         let found = AttemptKeys::load(store, id).await?;
         // Of the next generation: a message that still polls other slices of the attempt makes way for it.
         let generation = found.generation.saturating_add(1);
-        let reminder =
-            Reminder { v: crate::messages::VERSION, attempt: id.clone(), generation, sender_gone_at: now };
+        let reminder = Reminder { v: crate::messages::VERSION, attempt: id.clone(), generation, sender_gone_at: now };
         self.queues.send(QueueName::Poll, &[reminder.encode()], 0).await?;
         Ok(Ok(()))
     }
@@ -179,9 +174,7 @@ impl Pipeline {
 pub(crate) fn marks(keys: &[String]) -> impl Iterator<Item = &String> {
     let released: std::collections::BTreeSet<&String> =
         keys.iter().filter(|key| key.ends_with(".released.json")).collect();
-    keys.iter().filter(move |key| {
-        !key.ends_with(".released.json") && !released.contains(&keys::released_mark(key))
-    })
+    keys.iter().filter(move |key| !key.ends_with(".released.json") && !released.contains(&keys::released_mark(key)))
 }
 
 #[cfg(test)]

@@ -137,7 +137,8 @@ impl Work<'_> {
         let now = self.pipeline.clock.now();
         let sent = self.sent(send.slice).await?;
         let found = whole.describe(&sent, &job.id, now, None).await?;
-        let message = "a trigger whose answer was lost, and which was made again or given up, had started this collection";
+        let message =
+            "a trigger whose answer was lost, and which was made again or given up, had started this collection";
         let note = self.note_late(send, &job.id, Some(&found), message).await?;
         if note.object.as_ref().map(|object| &object.upload) != found.object.as_ref().map(|object| &object.upload) {
             whole.abort().await;

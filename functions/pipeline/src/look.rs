@@ -55,8 +55,7 @@ impl Work<'_> {
         };
         let age = seconds_between(collecting.since, now);
         let answer = self.pipeline.api.dataset(&collecting.collection).await;
-        let turned_away =
-            matches!(answer, Looked::Credentials { .. } | Looked::Wait { .. } | Looked::Trouble { .. });
+        let turned_away = matches!(answer, Looked::Credentials { .. } | Looked::Wait { .. } | Looked::Trouble { .. });
         if probing && !turned_away {
             gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await?;
         }
@@ -222,8 +221,7 @@ impl Work<'_> {
                 "{} was told to stop {STOP_SECONDS_MAX} s ago, and nothing says that it has: look in the control panel, then decide",
                 collecting.collection
             );
-            let (send, collection, holds) =
-                (collecting.send, Some(collecting.collection.clone()), collecting.holds);
+            let (send, collection, holds) = (collecting.send, Some(collecting.collection.clone()), collecting.holds);
             return self.hold(slice, Why { reason: "cannot_be_stopped", message, send, collection, holds }).await;
         }
         let answer = self.asked(self.pipeline.api.cancel(&collecting.collection).await).await?;

@@ -82,7 +82,8 @@ impl Pipeline {
         }
         match self.poll_attempt(&reminder, found, turn).await {
             Err(error) if deliveries > FAILURES_MAX => {
-                let why = format!("{deliveries} deliveries in a row failed, the last one so: {error}: {}", error.source);
+                let why =
+                    format!("{deliveries} deliveries in a row failed, the last one so: {error}: {}", error.source);
                 Ok(Verdict::SetAside { why })
             }
             Ok(verdict @ Verdict::Again { .. }) => {
@@ -97,12 +98,7 @@ impl Pipeline {
         }
     }
 
-    async fn poll_attempt(
-        &self,
-        reminder: &Reminder,
-        found: AttemptKeys,
-        turn: &Turn,
-    ) -> Result<Verdict, PortError> {
+    async fn poll_attempt(&self, reminder: &Reminder, found: AttemptKeys, turn: &Turn) -> Result<Verdict, PortError> {
         let id = &reminder.attempt;
         if !found.begun() && !self.exists(id).await? {
             return self.without_record(reminder).await;

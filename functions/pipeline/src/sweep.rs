@@ -91,9 +91,16 @@ impl Pipeline {
         self.sweep_doubts(turn, &mut swept).await?;
         // Every field is a metric (infra/README.md).
         tracing::info!(
-            open_runs = swept.open_runs, oldest_run_seconds = swept.oldest_run_seconds, held_inputs = swept.held_inputs,
-            reminded = swept.reminded, read_on = swept.read_on, overdue = swept.overdue, expiring = swept.expiring,
-            late = swept.late, cut_short = swept.cut_short, "swept"
+            open_runs = swept.open_runs,
+            oldest_run_seconds = swept.oldest_run_seconds,
+            held_inputs = swept.held_inputs,
+            reminded = swept.reminded,
+            read_on = swept.read_on,
+            overdue = swept.overdue,
+            expiring = swept.expiring,
+            late = swept.late,
+            cut_short = swept.cut_short,
+            "swept"
         );
         Ok(swept)
     }

@@ -3,8 +3,9 @@
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use pipeline::messages::{Turn, Verdict};
-use pipeline::ports::PortError;
+use pipeline::ports::{Clock, PortError};
 use pipeline::words::InputObject;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::drops::NotDone;
@@ -37,6 +38,22 @@ where
     let invoked = |event: LambdaEvent<Value>| async move {
         let ends_at = ends_at(event.context.deadline, worker.clock().now());
         worker.drops(event.payload, &event.context.request_id, ends_at, handler).await
+    };
+    run(service_fn(invoked)).await
+}
+
+/// Runs the handler whenever the schedule says so, until Lambda ends the process. What the event holds does not matter.
+pub async fn serve_schedule<T, H, F>(clock: &dyn Clock, handler: H) -> Result<(), Error>
+where
+    T: Serialize,
+    H: Fn(Turn) -> F,
+    F: Future<Output = Result<T, PortError>>,
+{
+    let handler = &handler;
+    let invoked = |event: LambdaEvent<Value>| async move {
+        let (message_id, sent_at) = (event.context.request_id, clock.now());
+        let turn = Turn { message_id, sent_at, receives: 1, ends_at: ends_at(event.context.deadline, sent_at) };
+        handler(turn).await.map_err(NotDone::from)
     };
     run(service_fn(invoked)).await
 }

@@ -99,6 +99,20 @@ async fn every_message_has_its_own_end() {
 }
 
 #[tokio::test]
+async fn what_fails_too_often_is_set_aside_with_the_reason() {
+    let asked = Asked::default();
+    let mut messages = [message("m1", "fail"), message("m2", "fail"), message("m3", "panic"), message("m4", "again")];
+    for (message, receives) in messages.iter_mut().zip(["2", "3", "3", "9"]) {
+        message["attributes"]["ApproximateReceiveCount"] = json!(receives);
+    }
+    let response = worker(&asked).with_failures_max(3).batch(batch(&messages), end(), obey).await.unwrap();
+    assert_eq!(failures(&response), ["m1", "m4"]);
+    let calls = asked.calls.lock().unwrap().clone();
+    let calls: Vec<&String> = calls.iter().filter(|call| !call.ends_with("in 120")).collect();
+    assert_eq!(calls, ["m1 in 45", "m2 aside: get k: unreachable", "m3 aside: what is \"panic\"", "m4 in 70"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_set_aside_comes_back_calmly() {
     let asked = Asked { no_dead_letter_queue: true, ..Asked::default() };
     let response = worker(&asked).batch(batch(&[message("m1", "aside")]), end(), obey).await.unwrap();

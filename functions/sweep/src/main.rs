@@ -1,0 +1,19 @@
+//! The `sweep` function: once in a while, sets going again what stands still, and counts what waits for a person.
+
+use adapters::config::Role;
+use adapters::world::World;
+use adapters::{lambda, telemetry};
+use pipeline::messages::Turn;
+
+// One sweep at a time, so one thread.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    telemetry::init();
+    let world = &World::from_env(Role::Sweep).await?;
+    let handler = |turn: Turn| async move {
+        let swept = world.pipeline.sweep(&world.inputs, &turn).await?;
+        telemetry::metrics(world.pipeline.clock.now(), &swept);
+        Ok(swept)
+    };
+    lambda::serve_schedule(&*world.pipeline.clock, handler).await.map_err(anyhow::Error::from_boxed)
+}
