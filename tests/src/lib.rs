@@ -3,5 +3,6 @@
 pub mod built;
 pub mod cloud;
 pub mod conformance;
+pub mod story;
 pub mod template;
 pub mod world;

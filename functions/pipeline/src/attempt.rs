@@ -273,7 +273,10 @@ fn followed(held: &HeldRecord, decision: &Decision, send: u32, outcome: Option<&
     };
     let follows = match decision {
         Decision::GiveUp => return Some(SliceState::GivenUp(held.clone())),
-        Decision::Adopt { collection } => running == Some(collection),
+        // Where it was running before, and was held all the same, its time begins anew: as another send.
+        Decision::Adopt { collection } => {
+            running == Some(collection) && outcome.is_some_and(|outcome| outcome.at >= held.at)
+        }
         Decision::Again => outcome.is_some() && running.is_none(),
     };
     let released = || SliceState::Released { held: held.clone(), decision: decision.clone(), open: outcome.is_none() };

@@ -1,5 +1,7 @@
 //! The last steps: of an attempt, of a batch, of a run.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 
 use crate::attempt::{AttemptKeys, Collecting, SliceState};
@@ -33,8 +35,14 @@ impl Work<'_> {
         let mut failures = Vec::new();
         let mut wait = 0;
         for (slice, state) in settled {
-            let settled = !matches!(state, SliceState::GivenUp(_));
-            self.earlier(&mut fates, slice, found.sends(slice), settled).await?;
+            let sends = found.sends(slice);
+            match &state {
+                SliceState::Delivered(collecting, _) => {
+                    self.earlier(&mut fates, slice, 1..sends, Some(&collecting.collection)).await?;
+                }
+                SliceState::GivenUp(_) => self.earlier(&mut fates, slice, 1..sends + 1, None).await?,
+                _ => self.earlier(&mut fates, slice, 1..sends, None).await?,
+            }
             match state {
                 SliceState::Delivered(collecting, delivery) => {
                     if let Some(object) = &delivery.object {
@@ -86,15 +94,21 @@ impl Work<'_> {
         Ok(self.sent(slice).await?.positions.iter().map(fail).collect())
     }
 
-    /// Notes what became of the sends before the one that a slice ended with (`settled`; else of all): how many were made again after
-    /// one in doubt, and which collections a person decided against.
-    async fn earlier(&self, fates: &mut Fates, slice: Slice, sends: u32, settled: bool) -> Result<(), PortError> {
+    /// Notes what became of sends that a slice did not end with: how many were made again after one in doubt, and which collections a
+    /// person decided against, other than the one that counts.
+    async fn earlier(
+        &self,
+        fates: &mut Fates,
+        slice: Slice,
+        sends: Range<u32>,
+        counts: Option<&str>,
+    ) -> Result<(), PortError> {
         let store = &*self.pipeline.store;
-        for send in (1..=sends).take_while(|send| *send < sends || !settled) {
+        for send in sends {
             let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(&self.id, slice, send)).await?;
             match outcome.map(|outcome| (outcome.at, outcome.result)) {
                 Some((_, SendResult::NothingStarted | SendResult::Abandoned)) => fates.resent += 1,
-                Some((at, SendResult::Accepted { collection, adopted, .. })) => {
+                Some((at, SendResult::Accepted { collection, adopted, .. })) if counts != Some(&collection) => {
                     let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&collection)).await?;
                     if known.is_some_and(|known| known.send == self.send_id(slice, send)) {
                         fates.collections.push(self.abandoned(slice, collection, at, adopted));

@@ -1,13 +1,15 @@
 //! Work that waits for a person: how it is left to one, and what follows from the decision.
 
-use crate::Pipeline;
+use jiff::Timestamp;
+
 use crate::attempt::AttemptKeys;
 use crate::keys;
 use crate::ledger::{
     self, CollectionRecord, Decision, HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, SendResult, VERSION,
 };
 use crate::messages::Reminder;
-use crate::ports::{PortError, QueueName, Written};
+use crate::ports::{PortError, QueueName, Queues, Store, Written};
+use crate::status;
 use crate::words::{AttemptId, RunId, Slice};
 use crate::work::{Step, Work};
 
@@ -114,60 +116,63 @@ impl Work<'_> {
             ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await?;
         }
         tracing::info!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, ?decision, "released");
+        // It does not wait for a person any more, and what it waits for now may take long.
+        status::refresh(self.pipeline, &self.run, true).await?;
         Ok(Step::Next)
     }
 }
 
-impl Pipeline {
-    /// What of a run waits for a person.
-    pub async fn held(&self, run: &RunId) -> Result<Vec<HeldWork>, PortError> {
-        let store = &*self.store;
-        let mut held = Vec::new();
-        for mark in marks(&ledger::list_all(store, &keys::held_marks(run)).await?) {
-            let mark: HeldMark = ledger::read_known(store, mark).await?;
-            let outcome = keys::outcome(&mark.attempt, mark.slice, mark.held.send);
-            let outcome: Option<Outcome> = ledger::read(store, &outcome).await?;
-            let answered = match outcome.map(|outcome| outcome.result) {
-                Some(SendResult::Accepted { collection, adopted: false, .. }) => Some(collection),
-                _ => None,
-            };
-            held.push(HeldWork { mark, answered });
-        }
-        Ok(held)
+/// What of a run waits for a person.
+pub async fn list(store: &dyn Store, run: &RunId) -> Result<Vec<HeldWork>, PortError> {
+    let mut held = Vec::new();
+    for mark in marks(&ledger::list_all(store, &keys::held_marks(run)).await?) {
+        let mark: HeldMark = ledger::read_known(store, mark).await?;
+        let outcome = keys::outcome(&mark.attempt, mark.slice, mark.held.send);
+        let outcome: Option<Outcome> = ledger::read(store, &outcome).await?;
+        let answered = match outcome.map(|outcome| outcome.result) {
+            Some(SendResult::Accepted { collection, adopted: false, .. }) => Some(collection),
+            _ => None,
+        };
+        held.push(HeldWork { mark, answered });
     }
+    Ok(held)
+}
 
-    /// Takes a decision about held work and sends the message that lets it go on. Deciding the same again is safe, and finishes what was
-    /// cut off.
-    pub async fn release(&self, mark: &HeldMark, decision: &Decision) -> Result<Result<(), NotReleased>, PortError> {
-        let store = &*self.store;
-        let (id, slice) = (&mark.attempt, mark.slice);
-        if let Decision::Adopt { collection } = decision {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-            if !collection.starts_with("j_") || collection.len() < 4 || !collection.bytes().all(plain) {
-                return Ok(Err(NotReleased::NoCollection(collection.clone())));
-            }
-            let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(collection)).await?;
-            if let Some(CollectionRecord { send, .. }) = known
-                && (send.attempt != *id || send.slice != slice)
-            {
-                return Ok(Err(NotReleased::Taken { collection: collection.clone(), owner: send.attempt }));
-            }
+/// Takes a decision about held work and sends the message that lets it go on. Deciding the same again is safe, and finishes what was cut
+/// off.
+pub async fn release(
+    store: &dyn Store,
+    queues: &dyn Queues,
+    now: Timestamp,
+    mark: &HeldMark,
+    decision: &Decision,
+) -> Result<Result<(), NotReleased>, PortError> {
+    let (id, slice) = (&mark.attempt, mark.slice);
+    if let Decision::Adopt { collection } = decision {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if !collection.starts_with("j_") || collection.len() < 3 || !collection.bytes().all(plain) {
+            return Ok(Err(NotReleased::NoCollection(collection.clone())));
         }
-        let now = self.clock.now();
-        let record = ReleaseRecord { v: VERSION, at: now, decision: decision.clone() };
-        let standing = ledger::settle(store, &keys::released(id, slice, mark.number), record).await?;
-        if standing.decision != *decision {
-            return Ok(Err(NotReleased::Decided(standing.decision)));
+        let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(collection)).await?;
+        if let Some(CollectionRecord { send, .. }) = known
+            && (send.attempt != *id || send.slice != slice)
+        {
+            return Ok(Err(NotReleased::Taken { collection: collection.clone(), owner: send.attempt }));
         }
-        let key = keys::released_mark(&keys::held_mark(id, slice, mark.number));
-        ledger::write_once(store, &key, &standing).await?;
-        let found = AttemptKeys::load(store, id).await?;
-        // Of the next generation: a message that still polls other slices of the attempt makes way for it.
-        let generation = found.generation.saturating_add(1);
-        let reminder = Reminder { v: crate::messages::VERSION, attempt: id.clone(), generation, sender_gone_at: now };
-        self.queues.send(QueueName::Poll, &[reminder.encode()], 0).await?;
-        Ok(Ok(()))
     }
+    let record = ReleaseRecord { v: VERSION, at: now, decision: decision.clone() };
+    let standing = ledger::settle(store, &keys::released(id, slice, mark.number), record).await?;
+    if standing.decision != *decision {
+        return Ok(Err(NotReleased::Decided(standing.decision)));
+    }
+    let key = keys::released_mark(&keys::held_mark(id, slice, mark.number));
+    ledger::write_once(store, &key, &standing).await?;
+    let found = AttemptKeys::load(store, id).await?;
+    // Of the next generation: a message that still polls other slices of the attempt makes way for it.
+    let generation = found.generation.saturating_add(1);
+    let reminder = Reminder { v: crate::messages::VERSION, attempt: id.clone(), generation, sender_gone_at: now };
+    queues.send(QueueName::Poll, &[reminder.encode()], 0).await?;
+    Ok(Ok(()))
 }
 
 /// The marks of what is held, among them and those of what was released.

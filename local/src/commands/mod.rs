@@ -1,5 +1,6 @@
 //! The commands and their exit statuses.
 
+mod release;
 mod run;
 mod simulate;
 mod status;
@@ -8,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use pipeline::ledger::Decision;
 
 /// Exit statuses: the worst of all files.
 pub(crate) mod exit {
@@ -42,6 +44,8 @@ enum Which {
     Run(Box<RunArgs>),
     /// Serve a simulator of the API, for trying things out without paying
     Simulate(SimulateArgs),
+    /// Show what waits for a person, and decide about it
+    Release(ReleaseArgs),
     /// Show runs: of a folder, or of a deployed stack (s3://dataset-bucket)
     Status(StatusArgs),
 }
@@ -152,6 +156,42 @@ pub(crate) struct SimulateArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct ReleaseArgs {
+    /// Id of a run, or an input key (default: all runs)
+    run: Option<String>,
+    /// Only this batch
+    #[arg(long)]
+    batch: Option<u32>,
+    /// Only this slice of a batch's attempt, as it is shown
+    #[arg(long, requires = "batch")]
+    slice: Option<String>,
+    /// This collection is the held trigger's: wait for it, and deliver it
+    #[arg(long, value_name = "COLLECTION", group = "decision", requires = "run")]
+    adopt: Option<String>,
+    /// Trigger again, whatever the held trigger may have started: pays again
+    #[arg(long, group = "decision", requires = "run")]
+    again: bool,
+    /// Give the inputs up: they fail, and go to the failed file
+    #[arg(long, group = "decision", requires = "run")]
+    give_up: bool,
+    /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+}
+
+impl ReleaseArgs {
+    fn decision(&self) -> Option<Decision> {
+        if let Some(collection) = &self.adopt {
+            return Some(Decision::Adopt { collection: collection.clone() });
+        }
+        if self.again {
+            return Some(Decision::Again);
+        }
+        self.give_up.then_some(Decision::GiveUp)
+    }
+}
+
+#[derive(Args)]
 pub(crate) struct StatusArgs {
     /// A folder (default: dropcollect-data), or s3://dataset-bucket
     #[arg(default_value = "dropcollect-data")]
@@ -167,6 +207,7 @@ impl Command {
         let done = match self.which {
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
+            Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
         };
         done.unwrap_or_else(|failure| {

@@ -1,0 +1,152 @@
+//! `dropcollect release`: shows what waits for a person, and takes the decision.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use adapters::aws::Aws;
+use adapters::clock::WallClock;
+use adapters::config::{Config, Role};
+use adapters::s3::S3Store;
+use adapters::sqs::SqsQueues;
+use dropcollect::folder::FolderStore;
+use dropcollect::lock::{FolderLock, LockError};
+use dropcollect::queue::FolderQueues;
+use pipeline::held::{self, HeldWork};
+use pipeline::keys;
+use pipeline::ledger::{Decision, list_all, read};
+use pipeline::ports::{Clock, PortError, Queues, Store};
+use pipeline::status::Status;
+use pipeline::words::RunId;
+
+use super::{Failure, ReleaseArgs, exit, say};
+
+pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
+    let Some(decision) = args.decision() else { return show(args).await };
+    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+    // Held until the decision is written: no other process may work in the folder meanwhile.
+    let mut lock = None;
+    let (store, queues): (Box<dyn Store>, Box<dyn Queues>) = match args.place.strip_prefix("s3://") {
+        Some(bucket) => {
+            let (config, aws) = aws().await?;
+            if config.poll_queue_url.is_empty() {
+                return Err(Failure::usage(
+                    "POLL_QUEUE_URL is not set: it is the output PollQueueUrl of the stack, where the released work gets its message",
+                ));
+            }
+            let queues = SqsQueues::new(aws.sqs(), &config.poll_queue_url, "");
+            (Box::new(S3Store::new(aws.s3(), bucket.trim_end_matches('/'))), Box::new(queues))
+        }
+        None => {
+            folder(&args.place)?;
+            let taken = lock.insert(FolderLock::take(Path::new(&args.place)).map_err(locked)?);
+            let queues = FolderQueues::open(taken, clock.clone()).map_err(failed)?;
+            (Box::new(FolderStore::open(taken)), Box::new(queues))
+        }
+    };
+    let chosen = chosen(&*store, args).await?;
+    if chosen.is_empty() {
+        return Err(Failure::usage("nothing of it is held: `dropcollect release` without a decision shows what is"));
+    }
+    if matches!(decision, Decision::Adopt { .. }) && chosen.len() > 1 {
+        return Err(Failure::usage(format!(
+            "a collection belongs to one of the {} that are held: say which, with the run, --batch and perhaps --slice",
+            chosen.len()
+        )));
+    }
+    for work in &chosen {
+        match held::release(&*store, &*queues, clock.now(), &work.mark, &decision).await.map_err(failed)? {
+            Ok(()) => say(&format!("released: {}", name(work))),
+            Err(problem) => return Err(Failure::usage(format!("{}: {problem}", name(work)))),
+        }
+    }
+    if lock.is_some() {
+        say("`dropcollect run` with the same file goes on with it");
+    }
+    Ok(exit::FINE)
+}
+
+async fn show(args: &ReleaseArgs) -> Result<u8, Failure> {
+    let store: Box<dyn Store> = match args.place.strip_prefix("s3://") {
+        Some(bucket) => Box::new(S3Store::new(aws().await?.1.s3(), bucket.trim_end_matches('/'))),
+        None => {
+            folder(&args.place)?;
+            Box::new(FolderStore::reader(Path::new(&args.place)))
+        }
+    };
+    let held = chosen(&*store, args).await?;
+    if held.is_empty() {
+        say("nothing is held");
+        return Ok(exit::FINE);
+    }
+    for work in &held {
+        let held = &work.mark.held;
+        say(&format!("{}: {} since {}\n    {}", name(work), held.reason, held.at, held.message));
+        if let Some(collection) = &work.answered {
+            say(&format!("    its answer came after all: it started {collection}"));
+        }
+    }
+    say("\ndecide with: dropcollect release RUN --batch N and one of --adopt j_…, --again (pays again), --give-up");
+    Ok(exit::HELD)
+}
+
+/// The held work that the arguments name.
+async fn chosen(store: &dyn Store, args: &ReleaseArgs) -> Result<Vec<HeldWork>, Failure> {
+    let mut chosen = Vec::new();
+    for run in runs(store, args.run.as_deref()).await? {
+        chosen.extend(held::list(store, &run).await.map_err(failed)?);
+    }
+    chosen.retain(|work| {
+        args.batch.is_none_or(|batch| batch == work.mark.attempt.batch)
+            && args.slice.as_ref().is_none_or(|slice| *slice == work.mark.slice.to_string())
+    });
+    Ok(chosen)
+}
+
+/// The run with this id, or the newest of this input key; of all keys if none is named.
+async fn runs(store: &dyn Store, named: Option<&str>) -> Result<Vec<RunId>, Failure> {
+    if let Some(run) = named.and_then(RunId::parse) {
+        return Ok(vec![run]);
+    }
+    let statuses = match named {
+        Some(key) => vec![keys::status(&keys::input_path(key))],
+        None => list_all(store, "status/").await.map_err(failed)?,
+    };
+    let mut runs = Vec::new();
+    for key in statuses {
+        runs.extend(read::<Status>(store, &key).await.map_err(failed)?.map(|status| status.run));
+    }
+    match named {
+        Some(name) if runs.is_empty() => {
+            Err(Failure::usage(format!("{name} is neither the id of a run nor an input key that was run here")))
+        }
+        _ => Ok(runs),
+    }
+}
+
+fn name(work: &HeldWork) -> String {
+    let mark = &work.mark;
+    let (run, batch, slice) = (&mark.attempt.run, mark.attempt.batch, mark.slice);
+    format!("{run} batch {batch} attempt {} slice {slice} ({} inputs)", mark.attempt.attempt, mark.held.inputs)
+}
+
+async fn aws() -> Result<(Config, Aws), Failure> {
+    let config = Config::from_env(Role::Local).map_err(|problem| Failure::usage(problem.to_string()))?;
+    let aws = Aws::from_env(&config).await;
+    Ok((config, aws))
+}
+
+fn folder(place: &str) -> Result<(), Failure> {
+    if Path::new(place).is_dir() {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("{place} is no folder: nothing has been run there")))
+    }
+}
+
+fn locked(error: LockError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn failed(error: PortError) -> Failure {
+    Failure::ours(format!("{error}: {}", error.source))
+}
