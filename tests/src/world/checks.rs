@@ -1,75 +1,72 @@
 //! What must hold in every world at rest. Each property has a name, and says what broke it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use pipeline::canonical::canonical;
 use pipeline::keys;
-use pipeline::ledger::{DoneRecord, HeldRecord};
+use pipeline::ledger::HeldRecord;
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::policy::OnInDoubt;
 use pipeline::status::Status;
 use serde_json::Value;
 
-use super::World;
 use super::files::Dropped;
+pub use super::tally::Tally;
+use super::{World, read};
 
-/// What a world came to, for totals over many worlds.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Tally {
-    /// Worlds.
-    pub worlds: u64,
-    /// Effects that handlers made.
-    pub effects: u64,
-    /// Effects that were cut.
-    pub faults: u64,
-    /// Messages delivered.
-    pub deliveries: u64,
-    /// Triggers that the API accepted.
-    pub accepted: u64,
-    /// Of them, those beyond the first of the same slice of a batch attempt.
-    pub accepted_again: u64,
-    /// Runs that ended with a manifest.
-    pub manifests: u64,
-    /// Inputs that wait for a person.
-    pub held: u64,
-    /// Rows of all files.
-    pub rows: u64,
-    /// Collections of lost answers that were found in the job list.
-    pub adopted: u64,
+/// A property that does not hold in a world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its name, one of [`PROPERTIES`].
+    pub property: &'static str,
+    /// What broke it.
+    pub what: String,
 }
 
-impl Tally {
-    /// Adds another tally.
-    pub fn add(&mut self, other: &Self) {
-        self.worlds += other.worlds;
-        self.effects += other.effects;
-        self.faults += other.faults;
-        self.deliveries += other.deliveries;
-        self.accepted += other.accepted;
-        self.accepted_again += other.accepted_again;
-        self.manifests += other.manifests;
-        self.held += other.held;
-        self.rows += other.rows;
-        self.adopted += other.adopted;
+impl Broken {
+    /// A broken property.
+    pub fn new(property: &'static str, what: impl Into<String>) -> Self {
+        Self { property, what: what.into() }
     }
 }
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.property, self.what)
+    }
+}
+
+/// Every property: its name, and what it says.
+pub const PROPERTIES: &[(&str, &str)] = &[
+    ("no_panic", "No handler panics."),
+    ("comes_to_rest", "A world whose faults have ended comes to rest."),
+    ("status_is_conserved", "Every status that anybody may read accounts for every row."),
+    ("no_message_is_left", "No message is left over, dead or expired."),
+    ("run_is_conserved", "Every row of every file is accounted for once, in a manifest or as held."),
+    ("outputs_hold_the_records", "Output objects hold exactly the records that the manifest counts."),
+    (
+        "failures_are_listed",
+        "The failed file holds the failed inputs, and the error list has one line for each and for each rejected row.",
+    ),
+    ("accepted_once", "No slice of a batch attempt is accepted twice, except where the policy says so."),
+    (
+        "nothing_is_orphaned",
+        "Every collection that the API accepted is in a manifest, or belongs to work that is held.",
+    ),
+];
 
 /// Checks a world at rest: the first broken property is the error.
-pub fn check(world: &World) -> Result<Tally, String> {
-    let mut tally = Tally { worlds: 1, deliveries: world.deliveries, ..Tally::default() };
-    tally.effects = world.cuts.effects().values().sum();
-    tally.faults = world.cuts.injected().values().sum();
-    no_message_is_left(world)?;
-    let mut known = BTreeSet::new();
+pub fn check(world: &World) -> Result<Tally, Broken> {
+    let broken = |property| move |what| Broken::new(property, what);
+    no_message_is_left(world).map_err(broken("no_message_is_left"))?;
     for dropped in &world.dropped {
-        tally.rows += dropped.read;
-        run_is_conserved(world, dropped, &mut known, &mut tally)
-            .map_err(|broken| format!("{}: {broken}", dropped.object.key))?;
+        run_is_conserved(world, dropped)
+            .map_err(|broken| Broken { what: format!("{}: {}", dropped.object.key, broken.what), ..broken })?;
     }
-    accepted_once(world, &mut tally)?;
-    nothing_is_orphaned(world, &known)?;
-    Ok(tally)
+    accepted_once(world).map_err(broken("accepted_once"))?;
+    nothing_is_orphaned(world).map_err(broken("nothing_is_orphaned"))?;
+    Ok(Tally::of(world))
 }
 
 /// What the ledger says, for whoever looks into a broken world.
@@ -111,57 +108,40 @@ fn no_message_is_left(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-fn read<T: serde::de::DeserializeOwned>(world: &World, key: &str) -> Option<T> {
-    serde_json::from_slice(&world.store.object(key)?.body).ok()
-}
-
 /// Every row of the file is accounted for, and the manifest says what the bucket holds.
-fn run_is_conserved(
-    world: &World,
-    dropped: &Dropped,
-    known: &mut BTreeSet<String>,
-    tally: &mut Tally,
-) -> Result<(), String> {
+fn run_is_conserved(world: &World, dropped: &Dropped) -> Result<(), Broken> {
+    let broken = |what: String| Broken::new("run_is_conserved", what);
     let run = dropped.object.run();
     let path = keys::input_path(&dropped.object.key);
     let mut held = 0;
     for mark in world.store.keys(&keys::held_marks(&run)) {
-        held += u64::from(read::<HeldRecord>(world, &mark).ok_or("unreadable held mark")?.inputs);
+        held +=
+            u64::from(read::<HeldRecord>(world, &mark).ok_or_else(|| broken("unreadable held mark".into()))?.inputs);
     }
-    tally.held += held;
     let Some(manifest) = read::<Manifest>(world, &keys::manifest(&path, &run)) else {
-        if held == 0 {
-            return Err("no manifest, and nothing is held".into());
-        }
-        for key in world.store.keys(&format!("ledger/runs/{run}/done/")) {
-            let done: DoneRecord = read(world, &key).ok_or("unreadable done record")?;
-            known.extend(done.fates.collections.into_iter().map(|collection| collection.id));
-        }
-        return Ok(());
+        return if held > 0 { Ok(()) } else { Err(broken("no manifest, and nothing is held".into())) };
     };
-    tally.manifests += 1;
-    let status: Status = read(world, &keys::status(&path)).ok_or("no status")?;
+    let status: Status = read(world, &keys::status(&path)).ok_or_else(|| broken("no status".into()))?;
     if (status.state, status.inputs) != (manifest.state, manifest.inputs) {
-        return Err(format!("the last status is {status:?}"));
+        return Err(broken(format!("the last status is {status:?}")));
     }
-    tally.adopted += manifest.collections.iter().filter(|collection| collection.adopted).count() as u64;
     if held > 0 {
-        return Err("a manifest although inputs are held".into());
+        return Err(broken("a manifest although inputs are held".into()));
     }
     let counts = manifest.inputs;
     if !counts.conserved() || counts.pending != 0 || counts.held != 0 {
-        return Err(format!("not conserved: {counts:?}"));
+        return Err(broken(format!("not conserved: {counts:?}")));
     }
     let expected = (dropped.read, dropped.rejected, dropped.duplicates);
     if (counts.read, counts.rejected, counts.duplicates) != expected {
-        return Err(format!("rows: {counts:?}, expected {expected:?}"));
+        return Err(broken(format!("rows: {counts:?}, expected {expected:?}")));
     }
     if (manifest.state == RunState::Rejected) != dropped.inputs.is_empty() {
-        return Err(format!("state {:?}", manifest.state));
+        return Err(broken(format!("state {:?}", manifest.state)));
     }
-    known.extend(manifest.collections.iter().map(|collection| collection.id.clone()));
-    outputs_hold_the_records(world, dropped, &manifest)?;
-    failures_are_listed(world, dropped, &manifest)
+    outputs_hold_the_records(world, dropped, &manifest)
+        .map_err(|what| Broken::new("outputs_hold_the_records", what))?;
+    failures_are_listed(world, dropped, &manifest).map_err(|what| Broken::new("failures_are_listed", what))
 }
 
 /// The output objects have exactly the records that the manifest counts, and the inputs with records are the ones counted.
@@ -241,35 +221,34 @@ fn failures_are_listed(world: &World, dropped: &Dropped, manifest: &Manifest) ->
 }
 
 /// No slice of a batch attempt is accepted twice, except where the policy says so.
-fn accepted_once(world: &World, tally: &mut Tally) -> Result<(), String> {
-    let service = world.service.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut seen: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    for job in service.jobs() {
-        tally.accepted += 1;
-        let name =
-            job.query().iter().find(|(name, _)| name == "name").map(|(_, value)| value.clone()).unwrap_or_default();
-        let inputs = job.texts().collect::<Vec<_>>().join("\n");
-        seen.entry((name, inputs)).or_default().push(job.id().to_owned());
-    }
-    for ((name, _), ids) in seen {
-        if ids.len() > 1 {
-            tally.accepted_again += ids.len() as u64 - 1;
-            if world.policy.on_in_doubt != OnInDoubt::Retrigger {
-                return Err(format!("{name} was accepted {} times: {ids:?}", ids.len()));
-            }
+fn accepted_once(world: &World) -> Result<(), String> {
+    for ((name, _), ids) in world.accepted_sends() {
+        if ids.len() > 1 && world.policy.on_in_doubt != OnInDoubt::Retrigger {
+            return Err(format!("{name} was accepted {} times: {ids:?}", ids.len()));
         }
     }
     Ok(())
 }
 
 /// Every collection that the API accepted is in a manifest, or belongs to work that is held.
-fn nothing_is_orphaned(world: &World, known: &BTreeSet<String>) -> Result<(), String> {
-    let service = world.service.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let held = !world.store.keys("ledger/").iter().all(|key| !key.contains("/held/"));
-    for job in service.jobs() {
-        if !known.contains(job.id()) && !held && world.policy.on_in_doubt != OnInDoubt::Retrigger {
-            return Err(format!("{} was paid for and is in no manifest", job.id()));
-        }
+fn nothing_is_orphaned(world: &World) -> Result<(), String> {
+    match orphans(world).first() {
+        None => Ok(()),
+        Some(id) => Err(format!("{id} was paid for and is in no manifest")),
     }
-    Ok(())
+}
+
+/// Collections that the API accepted and that neither a manifest nor held work knows.
+pub(super) fn orphans(world: &World) -> Vec<String> {
+    let held = world.store.keys("ledger/").iter().any(|key| key.contains("/held/"));
+    if held || world.policy.on_in_doubt == OnInDoubt::Retrigger {
+        return Vec::new();
+    }
+    let mut known = BTreeSet::new();
+    for dropped in &world.dropped {
+        let key = keys::manifest(&keys::input_path(&dropped.object.key), &dropped.object.run());
+        let manifest = read::<Manifest>(world, &key);
+        known.extend(manifest.into_iter().flat_map(|manifest| manifest.collections).map(|collection| collection.id));
+    }
+    world.accepted_sends().into_values().flatten().filter(|id| !known.contains(id)).collect()
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::later;
 
+use super::checks::Broken;
 use super::dice::Dice;
 use dropcollect::clock::VirtualClock;
 
@@ -30,6 +31,13 @@ pub enum Cut {
     StallAfter,
 }
 
+impl Cut {
+    /// Whether the effect took place before it.
+    pub fn is_after(self) -> bool {
+        matches!(self, Self::KillAfter | Self::FailAfter | Self::StallAfter)
+    }
+}
+
 const ALL: [Cut; 6] =
     [Cut::KillBefore, Cut::KillAfter, Cut::FailBefore, Cut::FailAfter, Cut::StallBefore, Cut::StallAfter];
 
@@ -46,6 +54,7 @@ struct State {
     injected: BTreeMap<(&'static str, Cut), u64>,
     effects: BTreeMap<&'static str, u64>,
     trace: u64,
+    broken: Option<Broken>,
 }
 
 /// Shared by all wrapped ports of a world.
@@ -68,6 +77,7 @@ impl Cuts {
             injected: BTreeMap::new(),
             effects: BTreeMap::new(),
             trace: 0,
+            broken: None,
         };
         Self { clock, state: Arc::new(Mutex::new(state)) }
     }
@@ -99,6 +109,16 @@ impl Cuts {
         for byte in what.bytes() {
             state.trace = (state.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
         }
+    }
+
+    /// Takes down a property that broke while a handler ran; the first one counts.
+    pub fn broken(&self, broken: Broken) {
+        self.lock().broken.get_or_insert(broken);
+    }
+
+    /// The first property that broke while a handler ran.
+    pub fn first_broken(&self) -> Option<Broken> {
+        self.lock().broken.clone()
     }
 
     /// How often each effect was made.

@@ -8,12 +8,16 @@ pub mod checks;
 pub mod cuts;
 pub mod dice;
 mod files;
+pub mod points;
 mod ports;
+mod tally;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use adapters::dca;
@@ -29,6 +33,7 @@ use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::later;
 use pipeline::words::InputObject;
 
+use checks::{Broken, Tally};
 use cuts::Cuts;
 use dice::Dice;
 
@@ -79,6 +84,23 @@ pub struct Plan {
     pub on_in_doubt: OnInDoubt,
     /// Whether the API too is in good health.
     pub calm: bool,
+}
+
+impl Plan {
+    /// The plan of a seed: all policies and all levels of faults, none included.
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed ^ 0x706C_616E);
+        let on_in_doubt = dice.pick(&[
+            OnInDoubt::Reconcile,
+            OnInDoubt::Reconcile,
+            OnInDoubt::Reconcile,
+            OnInDoubt::Reconcile,
+            OnInDoubt::Hold,
+            OnInDoubt::Retrigger,
+        ]);
+        let faults = dice.pick(&[0, 4, 12, 12, 30]);
+        Self { seed, faults, on_in_doubt, calm: faults == 0 && dice.one_in(2) }
+    }
 }
 
 struct Task {
@@ -154,8 +176,8 @@ impl World {
         }
     }
 
-    /// Runs until nothing is left to do.
-    pub fn run(&mut self) {
+    /// Runs until nothing is left to do. An error is a property that broke on the way.
+    pub fn run(&mut self) -> Result<(), Broken> {
         let mut tasks: Vec<Task> = Vec::new();
         let mut duplicates = 3;
         for _ in 0..STEPS_MAX {
@@ -168,7 +190,7 @@ impl World {
             }
             if !awake.is_empty() {
                 let index = awake[self.dice.below(awake.len())];
-                self.step(index, &mut tasks, &mut duplicates);
+                self.step(index, &mut tasks, &mut duplicates)?;
                 continue;
             }
             let wakes = tasks.iter().filter_map(|task| task.asleep_until);
@@ -176,11 +198,23 @@ impl World {
             let visible: Vec<Timestamp> = if room { visible.collect() } else { Vec::new() };
             match wakes.chain(visible).min() {
                 Some(next) => self.clock.set(next.max(now)),
-                None if tasks.is_empty() => return,
-                None => panic!("seed {}: tasks sleep for ever", self.seed),
+                None if tasks.is_empty() => return Ok(()),
+                None => return Err(Broken::new("comes_to_rest", "handlers sleep for ever")),
             }
         }
-        panic!("seed {}: the world does not come to rest", self.seed);
+        Err(Broken::new("comes_to_rest", format!("still busy after {STEPS_MAX} steps, at {}", self.clock.now())))
+    }
+
+    /// The collections that the API accepted, by the name and the inputs of their trigger.
+    fn accepted_sends(&self) -> BTreeMap<(String, String), Vec<String>> {
+        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sends: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        for job in service.jobs() {
+            let name = job.query().iter().find(|(name, _)| name == "name").map(|(_, value)| value.clone());
+            let inputs = job.texts().collect::<Vec<_>>().join("\n");
+            sends.entry((name.unwrap_or_default(), inputs)).or_default().push(job.id().to_owned());
+        }
+        sends
     }
 
     fn all_queues(&self) -> [MemoryQueue; 3] {
@@ -224,11 +258,16 @@ impl World {
     }
 
     /// Lets one handler go on until its next effect.
-    fn step(&mut self, index: usize, tasks: &mut Vec<Task>, duplicates: &mut usize) {
+    fn step(&mut self, index: usize, tasks: &mut Vec<Task>, duplicates: &mut usize) -> Result<(), Broken> {
         let task = &mut tasks[index];
         task.asleep_until = None;
         self.cuts.enter(task.ends_at);
-        let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = catch_unwind(AssertUnwindSafe(|| task.future.as_mut().poll(&mut context)))
+            .map_err(|panic| Broken::new("no_panic", words_of(&*panic)))?;
+        if let Some(broken) = self.cuts.first_broken() {
+            return Err(broken);
+        }
         let (killed, asleep_until) = self.cuts.leave();
         let now = self.clock.now();
         match polled {
@@ -260,7 +299,30 @@ impl World {
                 }
             }
         }
+        Ok(())
     }
+}
+
+/// Runs a world and checks it at rest.
+pub fn explore(plan: &Plan) -> (World, Result<Tally, Broken>) {
+    let mut world = World::new(plan);
+    let result = world.run().and_then(|()| checks::check(&world));
+    (world, result)
+}
+
+/// Keeps what panicking handlers print to itself: a panic is a property that broke, and is told as one.
+pub fn quietly() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
+/// A record of the world's bucket.
+fn read<T: serde::de::DeserializeOwned>(world: &World, key: &str) -> Option<T> {
+    serde_json::from_slice(&world.store.object(key)?.body).ok()
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }
 
 /// A service with some of the quirks.

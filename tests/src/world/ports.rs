@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use pipeline::ports::*;
 use pipeline::words::InputObject;
 
+use super::checks::Broken;
 use super::cuts::{Cut, Cuts};
 use dropcollect::clock::VirtualClock;
 use dropcollect::simulator::{self, Fault, Service};
@@ -29,7 +30,9 @@ impl<S: Store> Store for CutStore<S> {
         if key.starts_with("status/") {
             // Conservation holds in every status that anybody may read, not only at rest.
             let status: pipeline::status::Status = serde_json::from_slice(&body).expect("a status");
-            assert!(status.inputs.conserved(), "{status:?}");
+            if !status.inputs.conserved() {
+                self.1.broken(Broken::new("status_is_conserved", format!("{status:?}")));
+            }
         }
         self.1.around("store.replace", key, self.0.replace(key, body, expected)).await
     }
