@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::time::Instant;
 
-use dropcollect_tests::world::checks::{Tally, check};
-use dropcollect_tests::world::{Plan, World};
+use dropcollect_tests::world::checks::{Broken, Tally};
+use dropcollect_tests::world::{Plan, explore};
 use pipeline::policy::OnInDoubt;
 
-fn run(plan: &Plan) -> (Result<Tally, String>, u64) {
-    let mut world = World::new(plan);
-    world.run();
-    (check(&world), world.cuts.trace())
+fn run(plan: &Plan) -> (Result<Tally, Broken>, u64) {
+    let (world, result) = explore(plan);
+    (result, world.cuts.trace())
 }
 
 fn run_many(name: &str, seeds: std::ops::Range<u64>, faults: usize, on_in_doubt: OnInDoubt) -> Tally {
@@ -52,9 +51,8 @@ fn one_world() {
         on_in_doubt: OnInDoubt::Reconcile,
         calm: numbers[1] == 0,
     };
-    let mut world = World::new(&plan);
-    world.run();
-    println!("{}\n{:?}\n{:?}", dropcollect_tests::world::checks::story(&world), world.cuts.injected(), check(&world));
+    let (world, result) = explore(&plan);
+    println!("{}\n{:?}\n{result:?}", dropcollect_tests::world::checks::story(&world), world.cuts.injected());
 }
 
 #[test]
