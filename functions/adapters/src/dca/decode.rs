@@ -58,6 +58,8 @@ pub fn trigger(answer: &Answer<'_>) -> SendAnswer {
     match (status, answer.cut) {
         (401, _) => return SendAnswer::Credentials { status, text: answer.text() },
         (429, _) => return SendAnswer::Wait { retry_after: answer.retry_after(), text: answer.text() },
+        // A whole JSON object with an id says all there is to know, whatever was to come behind it; the job list may never say it.
+        (200..=299, Some(_)) if let Some(accepted) = accepted(answer) => return accepted,
         // The part that is missing may be the one that tells a refusal from a limit, or the id.
         (_, Some(cut)) => return in_doubt(format!("{status}, but the answer was cut: {cut}")),
         _ => {}
@@ -66,6 +68,9 @@ pub fn trigger(answer: &Answer<'_>) -> SendAnswer {
         200..=299 => accepted(answer).unwrap_or_else(|| in_doubt(format!("{status} without an id: {}", answer.text()))),
         // A gateway may answer so after it has passed the request on.
         408 => in_doubt(format!("408: {}", answer.text())),
+        // "See there what came of it" (RFC 9110, 15.4.4) may follow a POST that was done, and 302 is used for the same. 301, 307 and 308
+        // ask for the same request elsewhere, so it was not done here.
+        300 | 302..=306 => in_doubt(format!("{status}: {}", answer.text())),
         300..=499 => refused(answer),
         _ => in_doubt(format!("{status}: {}", answer.text())),
     }

@@ -74,11 +74,17 @@ impl HttpTransport {
     /// A transport to `base`, such as `https://api.brightdata.com`.
     pub fn new(base: &str, times: Times, clock: Arc<dyn Clock>) -> Result<Self, BadBase> {
         let bad = |why: String| BadBase { base: base.to_owned(), why };
+        let tls = tls(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+        let tls = tls.map_err(|error| bad(error.to_string()))?;
+        Self::with_tls(base, tls, times, clock)
+    }
+
+    fn with_tls(base: &str, tls: ClientConfig, times: Times, clock: Arc<dyn Clock>) -> Result<Self, BadBase> {
+        let bad = |why: String| BadBase { base: base.to_owned(), why };
         let url = reqwest::Url::parse(base).map_err(|error| bad(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || !url.username().is_empty() {
             return Err(bad("it must be http:// or https://, without user and query".to_owned()));
         }
-        let tls = tls().map_err(|error| bad(error.to_string()))?;
         let client = questions(&tls, &times).map_err(|error| bad(error.to_string()))?;
         let questions = Mutex::new(Pooled { client, used_at: clock.now() });
         Ok(Self { base: base.trim_end_matches('/').to_owned(), tls, times, clock, questions })
@@ -127,8 +133,7 @@ impl Transport for HttpTransport {
             builder = builder.timeout(self.times.ask);
         }
         let response = builder.send().await.map_err(|error| {
-            // A connection that never stood has carried no byte of the request; nothing else is that certain.
-            if error.is_connect() || error.is_builder() {
+            if error.is_builder() || was_never_begun(&error) {
                 return not_sent(error);
             }
             TransportError::Broken { why: text_of(&error.without_url()) }
@@ -162,12 +167,29 @@ impl Chunks for Body {
     }
 }
 
-/// Roots are compiled in: reading the system's costs 5 ms of every cold start.
-fn tls() -> Result<ClientConfig, rustls::Error> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+/// Whether no byte of the request can have left. Two errors say so, and nothing else is that certain: one that names no connection
+/// on which it occurred, since none came to stand, and one that hyper calls "canceled", with which it gives back a request that it has
+/// not begun to write.
+fn was_never_begun(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    causes.into_iter().any(|error| {
+        let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
+        client.is_some_and(|error| error.connect_info().is_none())
+            || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+    })
+}
+
+/// Roots are compiled in ([`HttpTransport::new`]): reading the system's costs 5 ms of every cold start.
+///
+/// Only HTTP/1.1 is offered. Over HTTP/2, hyper sends a request again by itself when the peer says that it refused the stream, and
+/// whether a paid request is sent again is for the ledger alone to say. Without any offer a peer that speaks only HTTP/2 would be
+/// found out after the request was written; like this it ends the handshake.
+fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
 }
 
 /// No redirects (one could carry the token elsewhere, or a paid request twice) and no resends but our own.
@@ -212,5 +234,7 @@ impl fmt::Display for TooLate {
 
 impl Error for TooLate {}
 
+#[cfg(test)]
+mod outcomes;
 #[cfg(test)]
 mod tests;

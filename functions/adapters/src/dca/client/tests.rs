@@ -91,6 +91,10 @@ async fn a_send_is_made_once_whatever_happens() {
         ),
         (
             Ok((200, vec!["{\"collection_id\":\"j_1\"}", "cut"])),
+            SendAnswer::Accepted { collection: "j_1".into(), start_eta: None },
+        ),
+        (
+            Ok((200, vec!["{\"collection_id\":\"j_1\"", "cut"])),
             SendAnswer::InDoubt { why: "200, but the answer was cut: body: reset".into() },
         ),
         (Ok((401, vec!["no"])), SendAnswer::Credentials { status: 401, text: "no".into() }),

@@ -48,7 +48,13 @@ fn what_the_api_says_to_a_send() {
         (200, "OK", in_doubt("200 without an id: OK")),
         (200, "", in_doubt("200 without an id: no text")),
         (204, "", in_doubt("204 without an id: no text")),
+        (300, "", in_doubt("300: no text")),
         (301, "", refused(301, "no text")),
+        (302, "", in_doubt("302: no text")),
+        (303, "", in_doubt("303: no text")),
+        (304, "", in_doubt("304: no text")),
+        (307, "", refused(307, "no text")),
+        (308, "", refused(308, "no text")),
         (400, r#"{"error":"No input provided"}"#, refused(400, "No input provided")),
         (
             400,
@@ -82,11 +88,18 @@ fn what_the_api_says_to_a_send() {
 
 #[test]
 fn a_cut_answer_to_a_send_is_in_doubt_unless_its_status_says_all() {
-    for (status, body) in [(200, r#"{"collection_id":"j_abc"}"#), (400, r#"{"error":"Trial"#), (403, ""), (404, "Coll")]
-    {
+    for (status, body) in [
+        (200, r#"{"collection_id":"j_abc""#),
+        (504, r#"{"collection_id":"j_abc"}"#),
+        (400, r#"{"error":"Trial"#),
+        (403, ""),
+        (404, "Coll"),
+    ] {
         let cut = Answer { cut: Some("reset"), ..answer(status, body) };
         assert_eq!(trigger(&cut), in_doubt(&format!("{status}, but the answer was cut: reset")));
     }
+    let whole = r#"{"collection_id":"j_abc"}"#;
+    assert_eq!(trigger(&Answer { cut: Some("reset"), ..answer(200, whole) }), accepted("j_abc", None));
     let cut = |status| Answer { cut: Some("reset"), ..answer(status, "") };
     assert_eq!(trigger(&cut(401)), credentials(401, "no text"));
     assert_eq!(trigger(&cut(429)), SendAnswer::Wait { retry_after: None, text: "no text".into() });

@@ -146,16 +146,15 @@ async fn a_send_goes_out_as_it_should() {
 
 #[tokio::test]
 async fn a_lost_answer_to_a_send_is_in_doubt() {
-    let half = format!("{HEAD}content-length: 99\r\n\r\n{{\"collection_id\":\"j_1\"}}");
+    let half = format!("{HEAD}content-length: 99\r\n\r\n{{\"collection_id\":\"j_1");
     let steps = [
-        Step::Close,
         Step::ReadAndClose,
         say("HTTP/1.1 200 O"),
         say("what is this\r\n\r\n"),
         say(half.clone()),
         Step::Stall(Vec::new()),
         Step::Stall(half.into_bytes()),
-        say(format!("{HEAD}transfer-encoding: chunked\r\n\r\n17\r\n{{\"collection_id\":\"j_1\"}}\r\n")),
+        say(format!("{HEAD}transfer-encoding: chunked\r\n\r\n17\r\n{{\"collection_id\":\"j_1")),
         say("HTTP/1.1 503 Unavailable\r\ncontent-length: 2\r\n\r\nno"),
     ];
     for (index, step) in steps.into_iter().enumerate() {
@@ -221,7 +220,7 @@ fn with_head(head: &str, body: &[u8]) -> Vec<u8> {
     [HEAD.as_bytes(), head.as_bytes(), b"\r\n\r\n", body].concat()
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(super) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
