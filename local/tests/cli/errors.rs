@@ -177,6 +177,18 @@ fn what_only_a_person_can_decide_is_held() {
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     held.expect(4, &["2 held", "a trigger got no answer", "waits for a person", "--again"]);
     place.finish(place.command(&["status", "data"])).expect(0, &["held", "two.csv"]);
+
+    let release = |arguments: &[&str]| place.finish(place.command(&[&["release", "--data", "data"], arguments].concat()));
+    let shown = release(&[]);
+    shown.expect(4, &["batch 1 attempt 1", "(2 inputs)", "in_doubt", "a trigger got no answer", "--adopt"]);
+    let run = shown.out.split(' ').next().unwrap_or_default().to_owned();
+    release(&["--give-up"]).expect(2, &["<RUN>"]);
+    release(&["--give-up", "other.csv"]).expect(2, &["other.csv is neither the id of a run nor an input key"]);
+    release(&["--give-up", &run, "--batch", "2"]).expect(2, &["nothing of it is held"]);
+    release(&["--adopt", "c_shop00", &run]).expect(2, &["c_shop00 does not look like the id of a collection"]);
+    release(&["--give-up", &run]).expect(0, &["released", "`dropcollect run` with the same file goes on"]);
+    release(&[]).expect(0, &["nothing is held"]);
+    place.finish(command()).expect(1, &["2 failed", "given_up"]);
 }
 
 #[test]
