@@ -2,7 +2,7 @@
 
 use dropcollect::memory::MemoryStore;
 use jiff::{SignedDuration, Timestamp};
-use pipeline::gate::{Cause, Gate, Refusal, ask, close, open, reason};
+use pipeline::gate::{Cause, Gate, Refusal, ask, close, give_back, open, reason};
 
 const KEY: &str = "control/collectors/c_shop00.json";
 
@@ -38,6 +38,8 @@ async fn one_probes_and_the_others_ask_again_soon() {
     );
     open(&store, KEY, at(452)).await.unwrap();
     assert_eq!(ask(&store, KEY, at(453)).await.unwrap(), Gate::Probe);
+    give_back(&store, KEY, at(453)).await.unwrap();
+    assert_eq!(ask(&store, KEY, at(453)).await.unwrap(), Gate::Probe, "a turn that was not used goes to the next");
     open(&store, KEY, at(454)).await.unwrap();
     assert_eq!(ask(&store, KEY, at(691)).await.unwrap(), Gate::Open);
     assert_eq!(reason(&store, KEY).await.unwrap(), None);

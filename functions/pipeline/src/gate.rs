@@ -158,6 +158,14 @@ pub async fn open(store: &dyn Store, key: &str, now: Timestamp) -> Result<(), Po
     Ok(())
 }
 
+/// Gives a turn to probe back that was not used, or that taught nothing: the next caller takes it.
+pub async fn give_back(store: &dyn Store, key: &str, now: Timestamp) -> Result<(), PortError> {
+    let Some((record, tag)) = load(store, key, now).await?.filter(|(record, _)| record.probing) else { return Ok(()) };
+    let record = GateRecord { probing: false, closed_until: now, ..record };
+    store.replace(key, ledger::encode(key, &record)?, Some(&tag)).await?;
+    Ok(())
+}
+
 /// Why calls are not made now, for people; `None` when they are.
 pub async fn reason(store: &dyn Store, key: &str) -> Result<Option<(Cause, String)>, PortError> {
     let record = load(store, key, Timestamp::UNIX_EPOCH).await?.map(|(record, _)| record);

@@ -51,7 +51,12 @@ impl Work<'_> {
         };
         let Listed { jobs, whole } = match self.listed(intent, now).await? {
             Ok(listed) => listed,
-            Err(step) => return Ok(step),
+            Err(step) => {
+                if probing {
+                    gate::give_back(&*self.pipeline.store, keys::TOKEN_GATE, now).await?;
+                }
+                return Ok(step);
+            }
         };
         if probing {
             gate::open(&*self.pipeline.store, keys::TOKEN_GATE, now).await?;

@@ -20,7 +20,10 @@ impl Work<'_> {
             match gate::ask(&*self.pipeline.store, key, self.pipeline.clock.now()).await? {
                 Gate::Open => {}
                 Gate::Probe => probes.push(key.to_owned()),
-                Gate::Closed { after, reason } => return Ok(Step::wait(after, reason)),
+                Gate::Closed { after, reason } => {
+                    self.give_back(&probes).await?;
+                    return Ok(Step::wait(after, reason));
+                }
             }
         }
         let request = self.request(slice).await?;
@@ -33,10 +36,18 @@ impl Work<'_> {
         let intent = Intent { v: VERSION, at, send_by, doubt_at, inputs: slice.len() };
         let store = &*self.pipeline.store;
         if ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await? == Written::Kept {
+            self.give_back(&probes).await?;
             return Ok(Step::Next);
         }
         let answer = refused_twice(&request, self.pipeline.api.trigger(&request, send_by).await);
         self.answered(slice, send, answer, &probes).await
+    }
+
+    async fn give_back(&self, probes: &[String]) -> Result<(), PortError> {
+        for probed in probes {
+            gate::give_back(&*self.pipeline.store, probed, self.pipeline.clock.now()).await?;
+        }
+        Ok(())
     }
 
     async fn request(&mut self, slice: Slice) -> Result<TriggerRequest, PortError> {
@@ -130,6 +141,7 @@ impl Work<'_> {
             SendAnswer::InDoubt { why } => {
                 // No outcome: what became of it is found out when nobody can be working on it any more.
                 tracing::warn!(%run, batch, attempt, why, "in doubt: a collection may or may not have been started");
+                self.give_back(probes).await?;
                 return Ok(Step::Next);
             }
         };

@@ -178,7 +178,8 @@ fn what_only_a_person_can_decide_is_held() {
     held.expect(4, &["2 held", "a trigger got no answer", "waits for a person", "--again"]);
     place.finish(place.command(&["status", "data"])).expect(0, &["held", "two.csv"]);
 
-    let release = |arguments: &[&str]| place.finish(place.command(&[&["release", "--data", "data"], arguments].concat()));
+    let release =
+        |arguments: &[&str]| place.finish(place.command(&[&["release", "--data", "data"], arguments].concat()));
     let shown = release(&[]);
     shown.expect(4, &["batch 1 attempt 1", "(2 inputs)", "in_doubt", "a trigger got no answer", "--adopt"]);
     let run = shown.out.split(' ').next().unwrap_or_default().to_owned();
