@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use pipeline::gate::{self, Gate};
+use pipeline::gate::{self, Cause, Gate, Refusal};
+use pipeline::late::LateNote;
 use pipeline::ledger::{
     AttemptEnd, BatchRecord, BlockRecord, CancelRecord, CollectionRecord, Delivery, DoneRecord, EndRecord, FileReport,
-    HeldRecord, Intent, Outcome, RunRecord,
+    HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, RunRecord,
 };
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::messages::{Reminder, RetryOrder};
@@ -65,7 +66,14 @@ const CONTRACTS: &[Contract] = &[
         may_be_missing: &["/start_eta"],
     },
     Contract { again: record::<CancelRecord>, files: &["cancel"], may_be_missing: &[] },
-    Contract { again: record::<HeldRecord>, files: &["held"], may_be_missing: &[] },
+    Contract { again: record::<HeldRecord>, files: &["held"], may_be_missing: &["/collection"] },
+    Contract { again: record::<HeldMark>, files: &["held-mark"], may_be_missing: &["/held/collection"] },
+    Contract {
+        again: record::<ReleaseRecord>,
+        files: &["release.adopt", "release.again", "release.give-up"],
+        may_be_missing: &[],
+    },
+    Contract { again: record::<LateNote>, files: &["late-note"], may_be_missing: &["/object"] },
     Contract {
         again: record::<Delivery>,
         files: &["delivery.with-object", "delivery.without-object"],
@@ -74,12 +82,20 @@ const CONTRACTS: &[Contract] = &[
     Contract {
         again: record::<AttemptEnd>,
         files: &["attempt-end"],
-        may_be_missing: &["/fates/collections/*/adopted", "/fates/collections/*/output"],
+        may_be_missing: &[
+            "/fates/collections/*/adopted",
+            "/fates/collections/*/abandoned",
+            "/fates/collections/*/output",
+        ],
     },
     Contract {
         again: record::<DoneRecord>,
         files: &["done"],
-        may_be_missing: &["/fates/collections/*/adopted", "/fates/collections/*/output"],
+        may_be_missing: &[
+            "/fates/collections/*/adopted",
+            "/fates/collections/*/abandoned",
+            "/fates/collections/*/output",
+        ],
     },
     Contract { again: record::<BlockRecord>, files: &["block"], may_be_missing: &[] },
     Contract { again: record::<CollectionRecord>, files: &["collection"], may_be_missing: &[] },
@@ -95,6 +111,7 @@ const CONTRACTS: &[Contract] = &[
             "/partial",
             "/resent",
             "/collections/*/adopted",
+            "/collections/*/abandoned",
             "/collections/*/output",
             "/failed",
             "/failed/key",
@@ -365,7 +382,8 @@ fn gates_are_golden() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let refused_at = at("2026-01-02T03:04:05Z");
     let store = OneObject::default();
-    now(gate::close(&store, KEY, refused_at, Some(30), "slow down"));
+    let refusal = Refusal { cause: Cause::Limit, retry_after: Some(30), reason: "slow down" };
+    now(gate::close(&store, KEY, refused_at, refusal));
     same("gate.closed", "as it is written", &store.json(), &golden("gate.closed"));
     assert_eq!(now(gate::ask(&store, KEY, at("2026-01-02T03:04:35Z"))), Gate::Probe);
     same("gate.probing", "as it is written", &store.json(), &golden("gate.probing"));
