@@ -58,7 +58,8 @@ fn read_every_way(key: &str, limits: ReadLimits, file: &[u8], seed: u8) -> Outco
     let whole = read(key, limits, [file]);
     let others = [read(key, limits, chunks(file, seed)), read(key, limits, chunks(file, 1))];
     for other in others.into_iter().chain([read_undrained(key, limits, chunks(file, seed))]) {
-        assert!(other == whole || ends_anywhere(key, &other) && ends_anywhere(key, &whole), "{other:?}, {whole:?}");
+        let both = [&whole, &other].map(|outcome| ends_anywhere(key, outcome));
+        assert!(other == whole || both.contains(&true), "{other:?}, {whole:?}");
     }
     whole
 }

@@ -1,6 +1,7 @@
 //! Every target, for a bounded time, with any compiler: its corpus as it is, and a fixed number of mutated cases.
 //!
 //! `FUZZ_FACTOR` multiplies the number of cases, and `FUZZ_SEED` makes other ones.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
