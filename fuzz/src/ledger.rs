@@ -4,9 +4,10 @@ use bytes::Bytes;
 use dropcollect::memory::MemoryStore;
 use pipeline::attempt::{AttemptKeys, SliceState};
 use pipeline::keys;
+use pipeline::late::LateNote;
 use pipeline::ledger::{
-    AttemptEnd, BatchRecord, BlockRecord, CancelRecord, CollectionRecord, Delivery, DoneRecord, EndRecord, FileReport,
-    HeldRecord, Intent, Outcome, RunRecord,
+    AttemptEnd, BatchRecord, BlockRecord, CancelRecord, CollectionRecord, Decision, Delivery, DoneRecord, EndRecord,
+    FileReport, HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, RunRecord,
 };
 use pipeline::manifest::Manifest;
 use pipeline::messages::{Reminder, RetryOrder, VERSION};
@@ -19,10 +20,10 @@ use serde_json::Value;
 
 use crate::bytes::{Case, text, wait};
 
-/// `A`…`O`: the type of the record, and its JSON.
+/// `A`…`R`: the type of the record, and its JSON.
 pub fn ledger(bytes: &[u8]) {
     let mut case = Case(bytes);
-    let check = match case.byte().wrapping_sub(b'A') % 15 {
+    let check = match case.byte().wrapping_sub(b'A') % 18 {
         0 => record::<RunRecord>,
         1 => record::<BatchRecord>,
         2 => record::<EndRecord>,
@@ -37,7 +38,10 @@ pub fn ledger(bytes: &[u8]) {
         11 => record::<CollectionRecord>,
         12 => record::<Manifest>,
         13 => record::<Status>,
-        _ => record::<FileReport>,
+        14 => record::<FileReport>,
+        15 => record::<HeldMark>,
+        16 => record::<ReleaseRecord>,
+        _ => record::<LateNote>,
     };
     check(case.0);
 }
@@ -92,10 +96,20 @@ fn check_state(found: &AttemptKeys, store: &MemoryStore, id: &AttemptId, slice: 
         }
         SliceState::Collecting(collecting) => {
             assert!(collecting.send == sends && !exists(keys::delivery(id, slice)));
-            assert!(collecting.cancel.is_none() || exists(keys::cancel(id, slice)));
+            assert!(collecting.cancel.is_none() || exists(keys::cancel(id, slice, sends)));
         }
         SliceState::Delivered(collecting, _) => assert!(collecting.send == sends && exists(keys::delivery(id, slice))),
-        SliceState::Held(_) => assert!(exists(keys::held(id, slice))),
+        SliceState::Held { number, .. } => {
+            assert!(number == found.holds(slice) && exists(keys::held(id, slice, number)));
+            assert!(!exists(keys::released(id, slice, number)));
+        }
+        SliceState::Released { held, decision, open } => {
+            assert!(held.send == sends && decision != Decision::GiveUp);
+            assert_eq!(open, !exists(keys::outcome(id, slice, sends)));
+        }
+        SliceState::GivenUp(held) => {
+            assert!(held.send == sends && exists(keys::released(id, slice, found.holds(slice))))
+        }
         SliceState::Split(one, two) => {
             assert!(one.start == slice.start && one.end == two.start && two.end == slice.end);
             assert!(!one.is_empty() && !two.is_empty());

@@ -135,7 +135,12 @@ impl Reader<'_> {
         self.value(name, "an address with http:// or https://, without user and query", |text| {
             let url = reqwest::Url::parse(text).ok()?;
             let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-            let fine = plain && url.password().is_none() && url.has_host() && matches!(url.scheme(), "http" | "https");
+            // The parser forgives tabs and line ends inside an address; what is used is the text.
+            let fine = plain
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+                && url.password().is_none()
+                && url.has_host()
+                && matches!(url.scheme(), "http" | "https");
             fine.then(|| text.to_owned())
         })
     }

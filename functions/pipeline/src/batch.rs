@@ -61,6 +61,9 @@ impl Cutter {
         let place = self.place(&row);
         if self.until.read < self.skip.read {
             self.until.add(&counts(&place));
+            if self.until.read == self.skip.read {
+                self.until = self.skip;
+            }
             return None;
         }
         let full = match &place {
@@ -91,8 +94,10 @@ impl Cutter {
     }
 
     /// Rows of the file up to the end of the last batch that was cut.
+    ///
+    /// What recorded batches hold stays a fact when the file ends before it, as a damaged archive may from one reading to the next.
     pub fn until(&self) -> RowCounts {
-        self.until
+        if self.until.read < self.skip.read { self.skip } else { self.until }
     }
 
     fn place(&mut self, row: &Row) -> Place {

@@ -1,6 +1,7 @@
 //! A dataset's bytes, cut into rows and told apart: records, error rows, and the status objects that are no data at all.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -173,12 +174,11 @@ fn drain(reader: &mut RowReader, problem: &mut Option<NotADataset>, each: &mut d
 
 /// A CSV cell can only hold text: the echoed input comes as JSON text in it.
 fn unfold(text: &str) -> String {
-    let Ok(mut row) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) else {
-        return text.to_owned();
-    };
-    if let Some(serde_json::Value::String(cell)) = row.get("input")
-        && let Ok(input @ serde_json::Value::Object(_)) = serde_json::from_str(cell)
-    {
+    let Ok(mut row) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return text.to_owned() };
+    let cell: Option<String> = row.get("input").and_then(|cell| serde_json::from_str(cell.get()).ok());
+    // Raw: a number is handed on as it was written, and still equals the input's.
+    let input = cell.as_deref().and_then(|cell| serde_json::from_str::<&RawValue>(cell).ok());
+    if let Some(input) = input.filter(|input| input.get().starts_with('{')) {
         row.insert("input".to_owned(), input);
     }
     serde_json::to_string(&row).unwrap_or_else(|_| text.to_owned())
@@ -191,7 +191,7 @@ fn note(problem: &mut Option<NotADataset>, text: String) {
 /// The word of a status object: it has no other fields than `status`, `message` and `error`, and the word is a known one. A record
 /// with a field `status` has other fields besides, or another word.
 pub fn status(text: &str) -> Option<String> {
-    let object = serde_json::from_str::<std::collections::BTreeMap<&str, serde_json::Value>>(text).ok()?;
+    let object = serde_json::from_str::<BTreeMap<&str, serde_json::Value>>(text).ok()?;
     if object.keys().any(|key| !matches!(*key, "status" | "message" | "error")) {
         return None;
     }

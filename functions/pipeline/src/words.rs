@@ -51,8 +51,27 @@ impl InputObject {
 
 /// Everything that comes of one version of one input object: 16 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
+
+/// The text is no run id.
+#[derive(Debug, thiserror::Error)]
+#[error("a run id has 16 lower-case hex digits")]
+pub struct NotARunId;
+
+impl TryFrom<String> for RunId {
+    type Error = NotARunId;
+
+    fn try_from(text: String) -> Result<Self, NotARunId> {
+        Self::parse(&text).ok_or(NotARunId)
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> Self {
+        run.0
+    }
+}
 
 impl RunId {
     /// Reads a run id back; `None` when it is not 16 lower-case hex digits.
@@ -147,6 +166,7 @@ mod tests {
         assert_ne!(object(None, "a", "1").run(), object(None, "a", "2").run());
         assert_eq!(object(None, "a", "1").run(), object(Some("null"), "a", "1").run());
         assert_eq!(RunId::parse(object(None, "a", "1").run().as_str()), Some(object(None, "a", "1").run()));
+        assert!(serde_json::from_str::<RunId>(r#""../../0123456789""#).is_err());
     }
 
     #[test]

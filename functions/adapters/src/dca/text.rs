@@ -17,7 +17,11 @@ pub(super) fn readable(body: &[u8], headers: &[(String, String)], token: Option<
     };
     let said = one_line(&said);
     // The official command line looks at these two headers as well.
-    let header = || ["x-brd-error", "x-luminati-error"].iter().find_map(|name| super::decode::header(headers, name));
+    let header = || {
+        ["x-brd-error", "x-luminati-error"]
+            .iter()
+            .find_map(|name| super::decode::header(headers, name).filter(|text| !text.trim().is_empty()))
+    };
     let said = if said.is_empty() { one_line(header().unwrap_or("no text")) } else { said };
     match token.map(ExposeSecret::expose_secret).filter(|token| token.len() >= TOKEN_BYTES_MIN) {
         // Before it is cut: half a token is too much, too.
