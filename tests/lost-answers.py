@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,11 +42,13 @@ MODES = {
         "trigger_error_accepted = 1.0\n[faults.trigger]\nserver_error = {share}",
     ),
 }
-# Jobs take two to four seconds, and are in the job list one second after they were started.
+# Jobs run at once, take two to four seconds, and are in the job list one second after they were started.
 SCENARIO = """\
 based_on = "calm"
 seed = {seed}
 {losses}
+[api]
+queue_next = "ignored"
 [jobs]
 base_seconds = 2.0
 spread_seconds = 2.0
@@ -173,6 +176,8 @@ def main():
     if not shutil.which("npm"):
         print("lost answers: skipped, there is no npm")
         return
+    # What was started is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     install_cli()
     deadline = time.monotonic() + TIME_MAX
     how, losses = MODES[options.mode]
@@ -184,6 +189,7 @@ def main():
         for name in ("ours", "theirs"):
             (work / name).mkdir()
         process = start_dropcollect(work / "ours", ours, options.batches)
+        stack.callback(process.wait)
         stack.callback(process.kill)
         # The command line gets the batches that dropcollect made.
         while len(batches := ours.batches()) < options.batches and process.poll() is None and time.monotonic() < deadline:
