@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,11 +42,13 @@ MODES = {
         "trigger_error_accepted = 1.0\n[faults.trigger]\nserver_error = {share}",
     ),
 }
-# Jobs take two to four seconds, and are in the job list one second after they were started.
+# Jobs run at once, take two to four seconds, and are in the job list one second after they were started.
 SCENARIO = """\
 based_on = "calm"
 seed = {seed}
 {losses}
+[api]
+queue_next = "ignored"
 [jobs]
 base_seconds = 2.0
 spread_seconds = 2.0
@@ -84,8 +87,8 @@ class Simulator:
 
 
 def environment(**more):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BRIGHT", "BATCH", "IN_DOUBT", "RUST_LOG"))}
-    return kept | more
+    ours = ("BRIGHT", "BATCH", "IN_DOUBT", "RUST_LOG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
 
 
 def start_dropcollect(work, simulator, batches):
@@ -129,7 +132,9 @@ def run_cli(work, simulator, batches, deadline):
     config = work / "home" / ".config" / "brightdata-cli"
     config.mkdir(parents=True)
     (config / "config.json").write_text(json.dumps({"api_url": simulator.address}))
-    settings = environment(HOME=str(work / "home"), XDG_CONFIG_HOME=str(work / "home" / ".config"), BRIGHTDATA_API_KEY="token-of-the-test")
+    settings = environment(
+        HOME=str(work / "home"), XDG_CONFIG_HOME=str(work / "home" / ".config"), BRIGHTDATA_API_KEY="token-of-the-test"
+    )
     program = CLI / "node_modules" / PACKAGE / "dist" / "index.js"
 
     def call(number):
@@ -173,6 +178,8 @@ def main():
     if not shutil.which("npm"):
         print("lost answers: skipped, there is no npm")
         return
+    # What was started is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     install_cli()
     deadline = time.monotonic() + TIME_MAX
     how, losses = MODES[options.mode]
@@ -184,15 +191,19 @@ def main():
         for name in ("ours", "theirs"):
             (work / name).mkdir()
         process = start_dropcollect(work / "ours", ours, options.batches)
+        stack.callback(process.wait)
         stack.callback(process.kill)
         # The command line gets the batches that dropcollect made.
-        while len(batches := ours.batches()) < options.batches and process.poll() is None and time.monotonic() < deadline:
+        while len(batches := ours.batches()) < options.batches and process.poll() is None:
+            if time.monotonic() > deadline:
+                sys.exit("lost answers: dropcollect did not trigger everything in time")
             time.sleep(0.5)
         calls = run_cli(work / "theirs", theirs, batches, deadline)
         run = dropcollect_result(work / "ours", process, deadline)
         print(f"\n{options.share:.0%} of the answers to `POST /dca/trigger` are lost: {how}. Seed {options.seed}.\n")
-        print("| client | batches | answers lost | accepted triggers | paid for again | batches without their data | exit status | said so |")
-        print("|---|---|---|---|---|---|---|---|", flush=True)
+        columns = ["client", "batches", "answers lost", "accepted triggers", "paid for again"]
+        columns += ["batches without their data", "exit status", "said so"]
+        print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
         row(f"`{PACKAGE}` {VERSION}", theirs, batches, calls)
         again, without = row("dropcollect", ours, batches, run)
     if again or without or len(batches) != options.batches:

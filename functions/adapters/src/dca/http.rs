@@ -181,9 +181,10 @@ fn was_never_begun(error: &reqwest::Error) -> bool {
 
 /// Roots are compiled in ([`HttpTransport::new`]): reading the system's costs 5 ms of every cold start.
 ///
-/// Only HTTP/1.1 is offered. Over HTTP/2, hyper sends a request again by itself when the peer says that it refused the stream, and
-/// whether a paid request is sent again is for the ledger alone to say. Without any offer a peer that speaks only HTTP/2 would be
-/// found out after the request was written; like this it ends the handshake.
+/// Only HTTP/1.1 is offered. Over HTTP/2, clients send a request again by themselves when the peer says that it did not process the
+/// stream, and whether a paid request is sent again is for the ledger alone to say. With no offer at all, a peer that speaks only
+/// HTTP/2 would be found out after the request was written; like this it ends the handshake. (Leaving out reqwest's `http2` would not do:
+/// the AWS SDK brings HTTP/2 into the same stack.)
 fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

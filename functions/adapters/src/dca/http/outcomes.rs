@@ -126,9 +126,22 @@ fn client(
     Client::new(transport, Arc::new(FixedToken("secret-token".into())), clock)
 }
 
+/// On a busy machine, what stalls may be given up before what it had to say was read: then it has more time.
 async fn send(cell: &Cell, authority: &Authority) -> (SendAnswer, Heard) {
+    let mut times = cell.times.clone();
+    loop {
+        let (answer, heard) = send_once(cell, authority, times.clone()).await;
+        let expected = cell.classes.contains(&Class::of(&answer));
+        if expected || heard.posts() > 1 || cell.script.end != End::Stall || times.send >= LONG {
+            return (answer, heard);
+        }
+        times.send *= 4;
+    }
+}
+
+async fn send_once(cell: &Cell, authority: &Authority, times: Times) -> (SendAnswer, Heard) {
     let peer = Peer::start(cell.script.clone()).await;
-    let client = client(&peer, &cell.script, authority, cell.times.clone(), Arc::new(WallClock));
+    let client = client(&peer, &cell.script, authority, times, Arc::new(WallClock));
     let send_by = Timestamp::now() + Duration::from_secs(600);
     let answer = client.trigger(&order(cell.body_bytes), send_by).await;
     drop(client);

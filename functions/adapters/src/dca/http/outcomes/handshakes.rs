@@ -97,6 +97,13 @@ pub(super) fn early(authority: &Authority) -> Vec<Cell> {
         ("200 with an id", says("200 OK", JSON, ID.as_bytes()), Accepted),
     ];
     for (wire, greeting) in wires(authority) {
+        for (status, body) in [("408 Request Timeout", "idle"), ("503 Service Unavailable", "busy"), ("200 OK", ID)] {
+            // An answer to nothing: whether it is there before the request is begun is a race.
+            let classes: &[Class] = if body == ID { &[NotSent, InDoubt, Accepted] } else { &[NotSent, InDoubt] };
+            let says = says(status, "connection: close\r\n", body.as_bytes());
+            let script = Script { greeting: greeting.clone(), reads: Reads::Bytes(0), says, end: End::Close };
+            cells.push(Cell::new(&format!("{status} before any request"), wire, script, classes));
+        }
         for (name, answer, class) in &table {
             for end in [End::Drain, End::Stall, End::Close, End::Reset] {
                 // Unread bytes make the end a reset, which may overtake the answer.
