@@ -40,6 +40,7 @@ mod trigger;
 pub use builtin::{Error, NAMES};
 pub use job::{Job, Kind};
 pub use message::{Body, Chunks, Fault, Reply, Request};
+pub use rows::Produced;
 pub use scenario::{
     Api, Collector, Dataset, EndedDataset, Endpoint, ErrorList, ErrorRows, Fate, Faults, Format, Gone, Inputs, Jobs,
     OverCap, QueueNext, Regular, RetryAfter, Scenario, SchemaChange,

@@ -116,6 +116,38 @@ fn rows_of(sheet: &Sheet, page: &Page, stop: Option<(f64, End)>) -> u64 {
     records + u64::from(errors)
 }
 
+impl Job {
+    /// What its dataset says about each distinct input, once it has ended: for whoever checks what a client made of it.
+    pub fn produced(&self) -> impl Iterator<Item = Produced<'_>> {
+        self.sheet.pages.iter().map(|page| {
+            let source = Source { sheet: &self.sheet, page, stop: self.stop(), filler: "" };
+            let (outcome, rows) = (outcome(&self.sheet, page, self.stop()), rows_of(&self.sheet, page, self.stop()));
+            let shown = self.sheet.rules.dataset.errors == ErrorRows::Combined;
+            let error = outcome.error.is_some() && shown;
+            let echo = source.echo().map(Cow::into_owned);
+            Produced { input: self.sheet.text(page), records: rows - u64::from(error), error, echo }
+        })
+    }
+
+    /// How many rows of other runs are in its dataset.
+    pub fn foreign_rows(&self) -> u64 {
+        Rows::new(self).foreign
+    }
+}
+
+/// What a dataset says about one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Produced<'a> {
+    /// The input as it was sent.
+    pub input: &'a str,
+    /// Rows that are records.
+    pub records: u64,
+    /// Whether it has an error row.
+    pub error: bool,
+    /// How its rows echo it.
+    pub echo: Option<String>,
+}
+
 /// What a row is made from.
 struct Source<'a> {
     sheet: &'a Sheet,
@@ -167,7 +199,8 @@ impl Source<'_> {
         let reordered = chance("reordered", dataset.echo_reordered);
         let respelled = chance("respelled", dataset.echo_respelled);
         let defaulted = chance("defaulted", dataset.echo_defaulted);
-        if !(reordered || respelled || defaulted) {
+        let rewritten = chance("rewritten", dataset.echo_rewritten);
+        if !(reordered || respelled || defaulted || rewritten) {
             return Some(input.into());
         }
         let map: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
@@ -177,6 +210,9 @@ impl Source<'_> {
         }
         if defaulted && !fields.iter().any(|(key, _)| key == "country") {
             fields.push(("country".to_owned(), Value::from("us")));
+        }
+        if rewritten && let Some((_, Value::String(url))) = fields.iter_mut().find(|(key, _)| key == "url") {
+            url.push('/');
         }
         if reordered {
             fields.reverse();

@@ -1,17 +1,18 @@
 //! Where a world interferes: before and after every effect of every handler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::later;
 
 use super::checks::Broken;
 use super::dice::Dice;
+use super::points::Point;
 use dropcollect::clock::VirtualClock;
 
 /// What may happen around one effect.
@@ -29,30 +30,60 @@ pub enum Cut {
     StallBefore,
     /// The handler stands still after the effect.
     StallAfter,
+    /// All handlers stand still before the effect, for minutes to hours: the clock jumps.
+    FreezeBefore,
+    /// All handlers stand still after the effect.
+    FreezeAfter,
 }
 
 impl Cut {
     /// Whether the effect took place before it.
     pub fn is_after(self) -> bool {
-        matches!(self, Self::KillAfter | Self::FailAfter | Self::StallAfter)
+        matches!(self, Self::KillAfter | Self::FailAfter | Self::StallAfter | Self::FreezeAfter)
     }
 }
 
-const ALL: [Cut; 6] =
-    [Cut::KillBefore, Cut::KillAfter, Cut::FailBefore, Cut::FailAfter, Cut::StallBefore, Cut::StallAfter];
+const ALL: [Cut; 8] = [
+    Cut::KillBefore,
+    Cut::KillAfter,
+    Cut::FailBefore,
+    Cut::FailAfter,
+    Cut::StallBefore,
+    Cut::StallAfter,
+    Cut::FreezeBefore,
+    Cut::FreezeAfter,
+];
+
+/// Which effects of a world are cut.
+#[derive(Debug, Clone)]
+pub struct Aim {
+    /// Faults that are injected at most; a world without end proves nothing.
+    pub budget: usize,
+    /// One effect in so many is cut.
+    pub rarity: usize,
+    /// Only these, if there are any: common effects would use the budget up before a rare one comes.
+    pub only: BTreeSet<Point>,
+}
+
+/// How often a collection was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looks {
+    /// So often.
+    pub count: u64,
+    /// For the last time.
+    pub last: Timestamp,
+}
 
 struct State {
     dice: Dice,
-    /// Faults that may still be injected; a world without end proves nothing.
-    budget: usize,
-    /// One effect in so many is cut.
-    rarity: usize,
+    aim: Aim,
     killed: bool,
     stalled_until: Option<Timestamp>,
     /// When the running handler's time is over.
     ends_at: Timestamp,
-    injected: BTreeMap<(&'static str, Cut), u64>,
-    effects: BTreeMap<&'static str, u64>,
+    injected: BTreeMap<(Point, Cut), u64>,
+    effects: BTreeMap<Point, u64>,
+    looks: BTreeMap<String, Looks>,
     trace: u64,
     broken: Option<Broken>,
 }
@@ -65,17 +96,17 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    /// Cuts by these dice: at most `budget` of them, one effect in `rarity`.
-    pub fn new(clock: VirtualClock, dice: Dice, budget: usize, rarity: usize) -> Self {
+    /// Cuts by these dice.
+    pub fn new(clock: VirtualClock, dice: Dice, aim: Aim) -> Self {
         let state = State {
             dice,
-            budget,
-            rarity,
+            aim,
             killed: false,
             stalled_until: None,
             ends_at: Timestamp::MAX,
             injected: BTreeMap::new(),
             effects: BTreeMap::new(),
+            looks: BTreeMap::new(),
             trace: 0,
             broken: None,
         };
@@ -122,45 +153,63 @@ impl Cuts {
     }
 
     /// How often each effect was made.
-    pub fn effects(&self) -> BTreeMap<&'static str, u64> {
+    pub fn effects(&self) -> BTreeMap<Point, u64> {
         self.lock().effects.clone()
     }
 
     /// How often each cut was made.
-    pub fn injected(&self) -> BTreeMap<(&'static str, Cut), u64> {
+    pub fn injected(&self) -> BTreeMap<(Point, Cut), u64> {
         self.lock().injected.clone()
     }
 
-    /// Decides what happens around the next effect. Other handlers run in between.
-    pub async fn decide(&self, effect: &'static str, detail: &str) -> Option<Cut> {
-        self.note(effect);
-        self.note(detail);
-        Yield(false).await;
+    /// Takes down a look at a collection.
+    pub fn looked(&self, collection: &str) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let looks = state.looks.entry(collection.to_owned()).or_insert(Looks { count: 0, last: now });
+        (looks.count, looks.last) = (looks.count + 1, now);
+    }
+
+    /// How often each collection was looked at.
+    pub fn looks(&self) -> BTreeMap<String, Looks> {
+        self.lock().looks.clone()
+    }
+
+    /// Counts an effect, and decides whether it is cut and how.
+    pub fn choose(&self, point: Point) -> Option<Cut> {
         let cut = {
             let mut state = self.lock();
-            *state.effects.entry(effect).or_default() += 1;
-            let (budget, rarity) = (state.budget, state.rarity);
-            if budget > 0 && state.dice.one_in(rarity) {
+            *state.effects.entry(point).or_default() += 1;
+            let rarity = state.aim.rarity;
+            let aimed = state.aim.budget > 0 && (state.aim.only.is_empty() || state.aim.only.contains(&point));
+            (aimed && state.dice.one_in(rarity)).then(|| {
                 let cut = state.dice.pick(&ALL);
-                state.budget -= 1;
-                *state.injected.entry((effect, cut)).or_default() += 1;
-                Some(cut)
-            } else {
-                None
-            }
+                state.aim.budget -= 1;
+                *state.injected.entry((point, cut)).or_default() += 1;
+                cut
+            })
         };
-        let pause = self.lock().dice.below(40) as i64;
-        let now = self.clock.now();
-        self.clock.set(now.checked_add(jiff::SignedDuration::from_millis(pause)).unwrap_or(now));
         if let Some(cut) = cut {
             self.note(&format!("{cut:?}"));
         }
+        cut
+    }
+
+    /// Decides what happens around the next effect. Other handlers run in between.
+    pub async fn decide(&self, point: Point, detail: &str) -> Option<Cut> {
+        self.note(point.call);
+        self.note(detail);
+        Yield(false).await;
+        let pause = self.lock().dice.below(40) as i64;
+        self.pass(SignedDuration::from_millis(pause));
         if self.clock.now() >= self.lock().ends_at {
             self.die().await;
         }
+        let cut = self.choose(point);
         match cut {
             Some(Cut::KillBefore) => self.die().await,
             Some(Cut::StallBefore) => self.stall().await,
+            Some(Cut::FreezeBefore) => self.freeze().await,
             _ => {}
         }
         cut
@@ -171,6 +220,7 @@ impl Cuts {
         match cut {
             Some(Cut::KillAfter) => self.die().await,
             Some(Cut::StallAfter) => self.stall().await,
+            Some(Cut::FreezeAfter) => self.freeze().await,
             _ => {}
         }
     }
@@ -182,34 +232,63 @@ impl Cuts {
     }
 
     async fn stall(&self) {
-        let seconds = {
-            let mut state = self.lock();
-            let longest = state.dice.pick(&[5, 60, 400, 1_200]);
-            state.dice.below(longest) as i64
-        };
+        let seconds = self.stall_seconds();
         let until = later(self.clock.now(), seconds);
         self.lock().stalled_until = Some(until);
+        self.survive().await;
+    }
+
+    /// For how long somebody stands still.
+    pub fn stall_seconds(&self) -> i64 {
+        let mut state = self.lock();
+        let longest = state.dice.pick(&[5, 60, 400, 1_200]);
+        state.dice.below(longest) as i64
+    }
+
+    async fn freeze(&self) {
+        self.jump();
+        self.survive().await;
+    }
+
+    /// Goes on, unless the handler's time is over.
+    pub async fn survive(&self) {
         Yield(false).await;
         if self.clock.now() >= self.lock().ends_at {
             self.die().await;
         }
     }
 
+    /// Minutes to hours pass at once.
+    pub fn jump(&self) {
+        let seconds = {
+            let mut state = self.lock();
+            let longest = state.dice.pick(&[100, 250, 1_200, 20_000]);
+            state.dice.below(longest) as i64
+        };
+        self.pass(SignedDuration::from_secs(seconds));
+    }
+
+    /// So much time passes.
+    pub fn pass(&self, time: SignedDuration) {
+        let now = self.clock.now();
+        self.clock.set(now.checked_add(time).unwrap_or(now));
+    }
+
     /// Makes one effect of a store or a queue.
     pub async fn around<T>(
         &self,
-        effect: &'static str,
+        point: Point,
         detail: &str,
         make: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let cut = self.decide(effect, detail).await;
+        let cut = self.decide(point, detail).await;
         if cut == Some(Cut::FailBefore) {
-            return Err(PortError::new(effect, "injected before"));
+            return Err(PortError::new(point.call, "injected before"));
         }
         let made = make.await;
         self.after(cut).await;
         if cut == Some(Cut::FailAfter) {
-            return Err(PortError::new(effect, "injected after"));
+            return Err(PortError::new(point.call, "injected after"));
         }
         made
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use pipeline::words::InputObject;
 
 use super::dice::Dice;
+use super::plan::COLLECTORS;
 
 /// A dropped file and what is in it.
 pub struct Dropped {
@@ -23,15 +24,16 @@ pub struct Dropped {
 }
 
 /// Drops one to three files of a few rows.
-pub(super) fn drop_some(dice: &mut Dice, inputs: &MemoryInputs, now: Timestamp) -> Vec<Dropped> {
-    (0..1 + dice.below(3)).map(|number| drop_one(dice, inputs, number, now)).collect()
+pub(super) fn drop_some(dice: &mut Dice, inputs: &MemoryInputs, now: Timestamp, calm: bool) -> Vec<Dropped> {
+    (0..1 + dice.below(3)).map(|number| drop_one(dice, inputs, number, now, calm)).collect()
 }
 
-fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestamp) -> Dropped {
+fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestamp, calm: bool) -> Dropped {
     let rows = dice.pick(&[1, 2, 5, 12, 45]);
     let mut unique = Vec::new();
     let (mut rejected, mut duplicates) = (0, 0);
     let mut body = String::new();
+    let plain = dice.one_in(4);
     for row in 0..rows {
         let kind = dice.below(12);
         if kind == 0 {
@@ -43,13 +45,22 @@ fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestam
             body.push_str(repeated);
             body.push('\n');
         } else {
-            let line = format!(r#"{{"n":{row},"url":"https://shop.example/{number}/{row}"}}"#);
+            // A collector with a closed schema refuses some of the inputs.
+            let url = format!("https://shop.example/{number}/{row}");
+            let line = match plain || dice.one_in(3) {
+                true => format!(r#"{{"url":"{url}"}}"#),
+                false => format!(r#"{{"n":{row},"url":"{url}"}}"#),
+            };
             body.push_str(&line);
             body.push('\n');
             unique.push(line);
         }
     }
     let key = format!("in/file-{number}.ndjson");
-    let object = inputs.put("in", &key, body, &BTreeMap::new(), now);
+    let mut metadata = BTreeMap::new();
+    if !calm && dice.one_in(8) {
+        metadata.insert("collector".to_owned(), dice.pick(COLLECTORS).to_owned());
+    }
+    let object = inputs.put("in", &key, body, &metadata, now);
     Dropped { object, read: rows as u64, rejected, duplicates, inputs: unique }
 }

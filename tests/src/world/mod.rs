@@ -8,52 +8,72 @@ pub mod checks;
 pub mod cuts;
 pub mod dice;
 mod files;
+pub mod outside;
+mod plan;
 pub mod points;
 mod ports;
 mod tally;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use adapters::dca;
 use dropcollect::clock::VirtualClock;
 use dropcollect::memory::{MemoryInputs, MemoryQueue, MemoryQueues, MemoryStore};
 use dropcollect::queue::{QueueSettings, Received};
-use dropcollect::simulator::{Scenario, Service};
+use dropcollect::simulator::Service;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use pipeline::Pipeline;
 use pipeline::messages::{Turn, Verdict};
-use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
+use pipeline::policy::Policy;
 use pipeline::ports::{Clock, PortError};
-use pipeline::schedule::later;
+use pipeline::schedule::{later, seconds_between};
 use pipeline::words::InputObject;
 
-use checks::{Broken, Tally};
-use cuts::Cuts;
+use checks::{Broken, Tally, secrets};
+use cuts::{Cut, Cuts};
 use dice::Dice;
+use outside::Outside;
+pub use plan::Plan;
+use points::Point;
 
 /// How long a function may run in a world, in seconds.
 const TURN_SECONDS: i64 = 300;
-/// How long a message stays invisible when its handler has died.
+/// How long a message stays invisible unless its handler, which lives, says so again.
 const VISIBILITY_SECONDS: u32 = 120;
+/// How often it says so.
+const RENEWED_SECONDS: i64 = 60;
+/// When a message comes back whose handler has failed.
+const FAILED_SECONDS: u32 = 30;
 /// Steps after which a world is taken for one that never ends.
 const STEPS_MAX: usize = 400_000;
+/// What is said of a message that the queue itself took for undeliverable.
+const TOO_OFTEN: &str = "received too often";
+/// Messages of nobody, which can never succeed.
+const STRAYS: [&str; 4] = [
+    "not a message",
+    r#"{"v":2,"run":"0011223344556677","batch":1,"attempt":1,"generation":1,"sender_gone_at":"2026-01-02T03:04:05Z"}"#,
+    r#"{"v":1,"run":"0011223344556677","batch":1,"attempt":2}"#,
+    r#"{"v":1,"run":"0011223344556677","batch":1,"attempt":1}"#,
+];
 
 /// A world before it runs, and at rest.
 pub struct World {
-    /// Its seed.
-    pub seed: u64,
     /// What it was made of.
+    pub plan: Plan,
+    /// The settings.
     pub policy: Policy,
     /// The dataset bucket.
     pub store: MemoryStore,
-    /// The simulated API.
-    pub service: Arc<Mutex<Service>>,
+    /// The simulated API, and who else speaks to it.
+    pub outside: Outside,
     /// The poll and retry queues.
     pub queues: MemoryQueues,
     /// S3 events.
@@ -68,47 +88,44 @@ pub struct World {
     pub clock: VirtualClock,
     /// Messages delivered.
     pub deliveries: u64,
+    /// Deliveries of messages that went on being worked on, that had been deleted, or that came back from the dead letters.
+    pub repeats: Repeats,
     pipeline: Arc<Pipeline>,
     inputs: Arc<ports::CutInputs<MemoryInputs>>,
     dice: Dice,
+    /// Dead letters on their way back: when, and where to.
+    moves: Vec<(Timestamp, MemoryQueue, String)>,
+    /// How many more messages are delivered again after they were deleted, and how many go to the dead letters.
+    may: Repeats,
 }
 
-/// How a world is made.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Seed.
-    pub seed: u64,
-    /// How many effects may be cut.
-    pub faults: usize,
-    /// What follows a lost answer.
-    pub on_in_doubt: OnInDoubt,
-    /// Whether the API too is in good health.
-    pub calm: bool,
+/// Deliveries beyond the usual ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// Deleted messages that were delivered again.
+    pub duplicates: u64,
+    /// Messages that went to the dead letters and were moved back, under a new id.
+    pub redrives: u64,
+    /// Messages that became visible while a handler still worked on them.
+    pub overlaps: u64,
 }
 
-impl Plan {
-    /// The plan of a seed: all policies and all levels of faults, none included.
-    pub fn of(seed: u64) -> Self {
-        let mut dice = Dice::new(seed ^ 0x706C_616E);
-        let on_in_doubt = dice.pick(&[
-            OnInDoubt::Reconcile,
-            OnInDoubt::Reconcile,
-            OnInDoubt::Reconcile,
-            OnInDoubt::Reconcile,
-            OnInDoubt::Hold,
-            OnInDoubt::Retrigger,
-        ]);
-        let faults = dice.pick(&[0, 4, 12, 12, 30]);
-        Self { seed, faults, on_in_doubt, calm: faults == 0 && dice.one_in(2) }
-    }
-}
+type Handler = Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>>;
 
+/// A message that is being worked on.
 struct Task {
-    future: Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>>,
+    progress: Progress,
     queue: MemoryQueue,
     received: Received,
     ends_at: Timestamp,
+    renewed_at: Timestamp,
     asleep_until: Option<Timestamp>,
+}
+
+enum Progress {
+    Running(Handler),
+    /// What is left is to tell the queue.
+    Ended(Result<Verdict, PortError>),
 }
 
 impl World {
@@ -117,27 +134,21 @@ impl World {
         let mut dice = Dice::new(plan.seed);
         let began: Timestamp = "2026-03-01T23:50:00Z".parse().expect("a time");
         let clock = VirtualClock::at(began);
-        let cuts = Cuts::new(clock.clone(), Dice::new(dice.roll()), plan.faults, dice.pick(&[8, 20, 60]));
-        let policy = Policy {
-            default_collector: Some("c_world1".to_owned()),
-            batch_inputs_max: dice.pick(&[1, 3, 7, 20, 40]),
-            batch_bytes_max: dice.pick(&[300, 2_000, 5_000_000]),
-            attempts_max: dice.pick(&[1, 2, 3, 3]),
-            collection_deadline_seconds: dice.pick(&[3_600, 86_400]),
-            retry_unattributed: !dice.one_in(4),
-            output_format: dice.pick(&[OutputFormat::Ndjson, OutputFormat::Ndjson, OutputFormat::Json]),
-            output_compression: dice.pick(&[OutputCompression::None, OutputCompression::None, OutputCompression::Gzip]),
-            on_in_doubt: plan.on_in_doubt,
-            in_doubt_window_seconds: 600,
-            trigger_defaults: BTreeMap::new(),
-        };
-        let service = Arc::new(Mutex::new(Service::new(scenario(&mut dice, plan.calm))));
+        let aim = plan.aim(&mut dice);
+        let cuts = Cuts::new(clock.clone(), Dice::new(dice.roll()), aim);
+        let policy = plan.policy(&mut dice);
+        let weather = plan.weather(&mut dice, began);
+        let service = Service::new(plan.scenario(&mut dice));
+        let outside = Outside::new(service, weather, Dice::new(dice.roll()));
         let store = MemoryStore::new();
         let settings = QueueSettings { receives_max: Some(1_000), retention_seconds: Some(14 * 86_400) };
         let queues = MemoryQueues::new(Arc::new(clock.clone()), settings);
-        let wire = ports::Wire { service: service.clone(), clock: clock.clone() };
-        let token = Arc::new(dca::FixedToken("world".to_owned().into()));
-        let client = dca::Client::new(wire, token, Arc::new(clock.clone())).with_backoff(dca::Backoff::none());
+        let wire = ports::Wire { outside: outside.clone(), clock: clock.clone(), cuts: cuts.clone() };
+        let secret = outside.secret(clock.clone());
+        let token = dca::RereadToken::read(secret, Arc::new(clock.clone())).now_or_never();
+        let token = token.expect("the secret is there").expect("a token");
+        let client =
+            dca::Client::new(wire, Arc::new(token), Arc::new(clock.clone())).with_backoff(dca::Backoff::none());
         let pipeline = Pipeline {
             store: Arc::new(ports::CutStore(store.clone(), cuts.clone())),
             queues: Arc::new(ports::CutQueues(queues.clone(), cuts.clone())),
@@ -148,21 +159,31 @@ impl World {
         };
         let inputs = MemoryInputs::versioned().with_piece_bytes(dice.pick(&[1, 17, 4_096]));
         let events = MemoryQueue::new("events", settings);
-        let dropped = files::drop_some(&mut dice, &inputs, began);
+        let dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
         for file in &dropped {
             let body = serde_json::to_string(&file.object).expect("an object");
             events.send(began, &body, dice.below(30) as u32);
             if dice.one_in(3) {
-                // S3 sends some events twice, as messages of their own.
-                events.send(began, &body, dice.below(600) as u32);
+                // S3 sends some events twice, as messages of their own, and the second one late.
+                let longest = dice.pick(&[600, 600, 86_400, 900_000]);
+                events.send(began, &body, dice.below(longest) as u32);
             }
         }
+        if plan.faults > 0 && dice.one_in(6) {
+            let queue = dice.pick(&[&queues.poll, &queues.retry]);
+            queue.send(began, dice.pick(&STRAYS), dice.below(3_600) as u32);
+        }
         let inputs = Arc::new(ports::CutInputs(inputs, cuts.clone()));
+        let may = if plan.faults > 0 {
+            Repeats { duplicates: 3, redrives: dice.pick(&[0, 0, 2]), overlaps: 0 }
+        } else {
+            Repeats { duplicates: 3, ..Repeats::default() }
+        };
         Self {
-            seed: plan.seed,
+            plan: plan.clone(),
             policy,
             store,
-            service,
+            outside,
             queues,
             events,
             dropped,
@@ -170,18 +191,21 @@ impl World {
             began,
             clock,
             deliveries: 0,
+            repeats: Repeats::default(),
             pipeline: Arc::new(pipeline),
             inputs,
             dice,
+            moves: Vec::new(),
+            may,
         }
     }
 
     /// Runs until nothing is left to do. An error is a property that broke on the way.
     pub fn run(&mut self) -> Result<(), Broken> {
         let mut tasks: Vec<Task> = Vec::new();
-        let mut duplicates = 3;
         for _ in 0..STEPS_MAX {
             let now = self.clock.now();
+            self.move_back(now);
             let awake: Vec<usize> =
                 (0..tasks.len()).filter(|index| tasks[*index].asleep_until.is_none_or(|until| until <= now)).collect();
             let room = tasks.len() < 4;
@@ -190,13 +214,14 @@ impl World {
             }
             if !awake.is_empty() {
                 let index = awake[self.dice.below(awake.len())];
-                self.step(index, &mut tasks, &mut duplicates)?;
+                self.step(index, &mut tasks)?;
                 continue;
             }
             let wakes = tasks.iter().filter_map(|task| task.asleep_until);
+            let moves = self.moves.iter().map(|(at, ..)| *at);
             let visible = self.all_queues().into_iter().filter_map(|queue| queue.next_visible_at());
             let visible: Vec<Timestamp> = if room { visible.collect() } else { Vec::new() };
-            match wakes.chain(visible).min() {
+            match wakes.chain(moves).chain(visible).min() {
                 Some(next) => self.clock.set(next.max(now)),
                 None if tasks.is_empty() => return Ok(()),
                 None => return Err(Broken::new("comes_to_rest", "handlers sleep for ever")),
@@ -205,20 +230,19 @@ impl World {
         Err(Broken::new("comes_to_rest", format!("still busy after {STEPS_MAX} steps, at {}", self.clock.now())))
     }
 
-    /// The collections that the API accepted, by the name and the inputs of their trigger.
-    fn accepted_sends(&self) -> BTreeMap<(String, String), Vec<String>> {
-        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sends: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-        for job in service.jobs() {
-            let name = job.query().iter().find(|(name, _)| name == "name").map(|(_, value)| value.clone());
-            let inputs = job.texts().collect::<Vec<_>>().join("\n");
-            sends.entry((name.unwrap_or_default(), inputs)).or_default().push(job.id().to_owned());
-        }
-        sends
-    }
-
     fn all_queues(&self) -> [MemoryQueue; 3] {
         [self.events.clone(), self.queues.poll.clone(), self.queues.retry.clone()]
+    }
+
+    /// Moves dead letters back that a person has decided to try again: SQS gives them a new id.
+    fn move_back(&mut self, now: Timestamp) {
+        let (due, rest) = std::mem::take(&mut self.moves).into_iter().partition(|(at, ..)| *at <= now);
+        self.moves = rest;
+        let due: Vec<(Timestamp, MemoryQueue, String)> = due;
+        for (_, queue, body) in due {
+            let id = queue.send(now, &body, 0);
+            self.cuts.note(&format!("moved back as {id}"));
+        }
     }
 
     /// Delivers some visible message, in no particular order.
@@ -231,12 +255,29 @@ impl World {
             return false;
         }
         let (queue, copy) = choices.swap_remove(self.dice.below(choices.len()));
-        let Some(received) = queue.receive_copy(now, copy, TURN_SECONDS as u32 + VISIBILITY_SECONDS) else {
+        let Some(received) = queue.receive_copy(now, copy, VISIBILITY_SECONDS) else {
             return false;
         };
-        self.deliveries += 1;
         self.cuts.note(&received.message_id);
+        if self.may.redrives > 0 && self.dice.one_in(20) {
+            self.may.redrives -= 1;
+            self.repeats.redrives += 1;
+            queue.set_aside(&received.receipt, TOO_OFTEN);
+            // A message is received for hours before that happens, and a person moves it back later still.
+            let at = later(now, 3_700 + self.dice.below(43_200) as i64);
+            self.moves.push((at, queue, received.body));
+            return true;
+        }
+        self.deliveries += 1;
+        self.repeats.overlaps += u64::from(tasks.iter().any(|task| task.received.message_id == received.message_id));
         let ends_at = later(now, TURN_SECONDS);
+        let progress = Progress::Running(self.handler(&received, ends_at));
+        tasks.push(Task { progress, queue, received, ends_at, renewed_at: now, asleep_until: None });
+        true
+    }
+
+    /// The handler of a message, by the queue that it came from.
+    fn handler(&self, received: &Received, ends_at: Timestamp) -> Handler {
         let turn = Turn {
             message_id: received.message_id.clone(),
             sent_at: received.sent_at,
@@ -244,75 +285,145 @@ impl World {
             ends_at,
         };
         let (pipeline, inputs, body) = (self.pipeline.clone(), self.inputs.clone(), received.body.clone());
-        let kind = received.message_id.split('-').next().unwrap_or_default().to_owned();
-        let future: Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>> = match kind.as_str() {
+        match received.message_id.split('-').next().unwrap_or_default() {
             "events" => Box::pin(async move {
                 let object: InputObject = serde_json::from_str(&body).expect("an object");
                 pipeline.trigger(&*inputs, &object, &turn).await
             }),
             "poll" => Box::pin(async move { pipeline.poll(&body, &turn).await }),
             _ => Box::pin(async move { pipeline.retry(&body, &turn).await }),
-        };
-        tasks.push(Task { future, queue, received, ends_at, asleep_until: None });
-        true
+        }
     }
 
-    /// Lets one handler go on until its next effect.
-    fn step(&mut self, index: usize, tasks: &mut Vec<Task>, duplicates: &mut usize) -> Result<(), Broken> {
+    /// Lets one handler go on until its next effect, or tells the queue what it came to.
+    fn step(&mut self, index: usize, tasks: &mut Vec<Task>) -> Result<(), Broken> {
         let task = &mut tasks[index];
         task.asleep_until = None;
+        let Progress::Running(handler) = &mut task.progress else {
+            let task = tasks.swap_remove(index);
+            self.tell(task);
+            return Ok(());
+        };
+        let now = self.clock.now();
+        if seconds_between(task.renewed_at, now) >= RENEWED_SECONDS {
+            task.renewed_at = now;
+            task.queue.change_visibility(now, &task.received.receipt, VISIBILITY_SECONDS);
+        }
         self.cuts.enter(task.ends_at);
         let mut context = Context::from_waker(Waker::noop());
-        let polled = catch_unwind(AssertUnwindSafe(|| task.future.as_mut().poll(&mut context)))
-            .map_err(|panic| Broken::new("no_panic", words_of(&*panic)))?;
+        HANDLING.set(true);
+        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut context)));
+        HANDLING.set(false);
+        let polled = polled.map_err(|panic| Broken::new("no_panic", words_of(&*panic)))?;
         if let Some(broken) = self.cuts.first_broken() {
             return Err(broken);
         }
         let (killed, asleep_until) = self.cuts.leave();
-        let now = self.clock.now();
         match polled {
-            Poll::Pending if killed => {
-                let task = tasks.swap_remove(index);
-                task.queue.change_visibility(now, &task.received.receipt, VISIBILITY_SECONDS);
-            }
+            // Its message comes back when its visibility ends.
+            Poll::Pending if killed => drop(tasks.swap_remove(index)),
             Poll::Pending => task.asleep_until = asleep_until,
             Poll::Ready(result) => {
-                let task = tasks.swap_remove(index);
                 self.cuts.note(&format!("{} {result:?}", task.received.message_id));
-                match result {
-                    Ok(Verdict::Done) => {
-                        task.queue.delete(&task.received.receipt);
-                        if *duplicates > 0 && self.dice.one_in(6) {
-                            *duplicates -= 1;
-                            task.queue.duplicate(now, &task.received.message_id);
-                        }
-                    }
-                    Ok(Verdict::Again { after_seconds, .. }) => {
-                        task.queue.change_visibility(now, &task.received.receipt, after_seconds);
-                    }
-                    Ok(Verdict::SetAside { why }) => {
-                        task.queue.set_aside(&task.received.receipt, &why);
-                    }
-                    Err(_) => {
-                        task.queue.change_visibility(now, &task.received.receipt, 30);
-                    }
-                }
+                task.progress = Progress::Ended(result);
+                self.settle(index, tasks);
             }
         }
         Ok(())
     }
+
+    /// A handler has ended: the queue is told, unless that is cut.
+    fn settle(&mut self, index: usize, tasks: &mut Vec<Task>) {
+        let about = match &tasks[index].progress {
+            Progress::Ended(Ok(Verdict::Done)) => "delete",
+            Progress::Ended(Ok(Verdict::Again { .. })) => "delay",
+            Progress::Ended(Ok(Verdict::SetAside { .. })) => "set-aside",
+            _ => "give-back",
+        };
+        let cut = self.cuts.choose(Point::new("message", about));
+        match cut {
+            Some(Cut::KillBefore | Cut::FailBefore) => {
+                tasks.swap_remove(index);
+                return;
+            }
+            Some(Cut::StallBefore) => {
+                tasks[index].asleep_until = Some(later(self.clock.now(), self.cuts.stall_seconds()));
+                return;
+            }
+            Some(Cut::FreezeBefore) => self.cuts.jump(),
+            _ => {}
+        }
+        let task = tasks.swap_remove(index);
+        self.tell(task);
+        if cut == Some(Cut::FreezeAfter) {
+            self.cuts.jump();
+        }
+    }
+
+    /// Tells the queue what a handler came to.
+    fn tell(&mut self, task: Task) {
+        let now = self.clock.now();
+        let Progress::Ended(result) = task.progress else { return };
+        match result {
+            Ok(Verdict::Done) => {
+                task.queue.delete(&task.received.receipt);
+                if self.may.duplicates > 0 && self.dice.one_in(6) {
+                    self.may.duplicates -= 1;
+                    self.repeats.duplicates += 1;
+                    task.queue.duplicate(now, &task.received.message_id);
+                }
+            }
+            Ok(Verdict::Again { after_seconds, .. }) => {
+                task.queue.change_visibility(now, &task.received.receipt, after_seconds);
+            }
+            Ok(Verdict::SetAside { why }) => {
+                task.queue.set_aside(&task.received.receipt, &why);
+            }
+            Err(_) => {
+                task.queue.change_visibility(now, &task.received.receipt, FAILED_SECONDS);
+            }
+        }
+    }
+
+    /// The collections that the API accepted from us, by the name and the inputs of their trigger.
+    fn accepted_sends(&self) -> BTreeMap<(String, String), Vec<String>> {
+        let service = self.outside.service();
+        let mut sends: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        for job in service.jobs().filter(|job| !outside::is_strange(job.query())) {
+            let name = job.query().iter().find(|(name, _)| name == "name").map(|(_, value)| value.clone());
+            let inputs = job.texts().collect::<Vec<_>>().join("\n");
+            sends.entry((name.unwrap_or_default(), inputs)).or_default().push(job.id().to_owned());
+        }
+        sends
+    }
 }
 
-/// Runs a world and checks it at rest.
+/// Runs a world and checks it at rest. One world in twenty is listened to: what it logs, down to TRACE, is checked too.
 pub fn explore(plan: &Plan) -> (World, Result<Tally, Broken>) {
     let mut world = World::new(plan);
-    let result = world.run().and_then(|()| checks::check(&world));
+    let ran = if plan.seed % 20 == 0 {
+        let listener = secrets::Listener::new(world.cuts.clone());
+        tracing::subscriber::with_default(listener, || world.run())
+    } else {
+        world.run()
+    };
+    let result = ran.and_then(|()| checks::check(&world));
     (world, result)
+}
+
+thread_local! {
+    /// Whether a handler runs on this thread.
+    static HANDLING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Keeps what panicking handlers print to itself: a panic is a property that broke, and is told as one.
 pub fn quietly() {
-    std::panic::set_hook(Box::new(|_| {}));
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !HANDLING.get() {
+            usual(panic);
+        }
+    }));
 }
 
 /// A record of the world's bucket.
@@ -323,16 +434,4 @@ fn read<T: serde::de::DeserializeOwned>(world: &World, key: &str) -> Option<T> {
 fn words_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
-}
-
-/// A service with some of the quirks.
-fn scenario(dice: &mut Dice, calm: bool) -> Scenario {
-    let names: &[&str] = if calm { &["calm", "default"] } else { &["calm", "default", "rough", "rough"] };
-    let mut scenario = Scenario::named(dice.pick(names)).expect("a scenario");
-    scenario.seed = dice.roll();
-    scenario.inputs.transient = dice.pick(&[0.0, 0.1, 0.4]);
-    scenario.inputs.permanent = dice.pick(&[0.0, 0.05, 0.3]);
-    scenario.inputs.nothing = dice.pick(&[0.0, 0.05]);
-    scenario.jobs.unlisted_seconds = dice.pick(&[0.0, 20.0, 300.0]);
-    scenario
 }

@@ -1,22 +1,133 @@
-//! The crash points of a world: every kind of effect that a handler makes, before and after it took place.
+//! The crash points of a world: every kind of effect that a handler makes, told apart by what it is about, before and after it took
+//! place. Which kinds there are is declared here, so that one which no world ever cuts is reported, and one which nobody declared too.
 
-/// Every kind of effect. One that is missing here, or that no world ever cuts, is reported.
-pub const EXPECTED: &[&str] = &[
-    "store.get",
-    "store.create",
-    "store.replace",
-    "store.put",
-    "store.list",
-    "store.begin_upload",
-    "store.upload_part",
-    "store.complete_upload",
-    "store.abort_upload",
-    "inputs.open",
-    "queues.send",
-    "api.trigger",
-    "api.dataset",
-    "api.log",
-    "api.errors",
-    "api.jobs",
-    "api.cancel",
-];
+use std::fmt;
+
+/// A kind of effect: the call and what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    /// The call, as its port names it.
+    pub call: &'static str,
+    /// The record, queue message or question.
+    pub about: &'static str,
+}
+
+impl Point {
+    /// A kind of effect.
+    pub const fn new(call: &'static str, about: &'static str) -> Self {
+        Self { call, about }
+    }
+
+    /// A call of the store about this key (of a listing: about the keys that begin so).
+    pub fn of_key(call: &'static str, key: &str) -> Self {
+        Self { call, about: record(key) }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{} {}", self.call, self.about))
+    }
+}
+
+/// What a key of the dataset bucket is about.
+pub fn record(key: &str) -> &'static str {
+    let (first, rest) = key.split_once('/').unwrap_or((key, ""));
+    match first {
+        "ledger" => ledger(rest),
+        "control" if rest == "token.json" => "token-gate",
+        "control" => "collector-gate",
+        "status" => "status",
+        "output" if rest.ends_with("/manifest.json") => "manifest",
+        "output" => "records",
+        "failed" if rest.ends_with("/errors.ndjson") => "error-list",
+        "failed" => "failed-file",
+        _ => "other",
+    }
+}
+
+fn ledger(rest: &str) -> &'static str {
+    let parts: Vec<&str> = rest.split('/').collect();
+    match parts.as_slice() {
+        ["collections", name] if name.ends_with(".renounced.json") => "renounced",
+        ["collections", name] if name.contains(".claim-") => "claim",
+        ["collections", _] => "collection",
+        ["doubts", ..] => "doubt",
+        ["runs", _, name] => match *name {
+            "run.json" => "run",
+            "end.json" => "end",
+            "no-queue-next.json" => "no-queue-next",
+            _ => "other",
+        },
+        ["runs", _, "batches", ..] => "batch",
+        ["runs", _, "done", ..] => "done",
+        ["runs", _, "partial", ..] => "partial",
+        ["runs", _, "blocks", ..] => "block",
+        ["runs", _, "held", ..] => "held-mark",
+        ["runs", _, "attempts", _, name] => attempt(name),
+        _ => "other",
+    }
+}
+
+fn attempt(name: &str) -> &'static str {
+    let words = [
+        (".intent.json", "intent"),
+        (".outcome.json", "outcome"),
+        (".unreadable.json", "unreadable"),
+        (".cancel.json", "cancel"),
+        (".delivery.json", "delivery"),
+        (".held.json", "held"),
+    ];
+    match name {
+        "" => "attempt",
+        "end.json" => "attempt-end",
+        name if name.starts_with("poller-") => "poller",
+        name => words.iter().find(|(end, _)| name.ends_with(end)).map_or("other", |(_, word)| word),
+    }
+}
+
+/// Every kind of effect, by call.
+const EXPECTED: &[(&str, &[&str])] = &[];
+
+/// Every kind of effect that handlers make.
+pub fn expected() -> impl Iterator<Item = Point> {
+    EXPECTED.iter().flat_map(|(call, abouts)| abouts.iter().map(|about| Point::new(call, about)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::keys;
+    use pipeline::words::{AttemptId, RunId, Slice};
+
+    use super::*;
+
+    #[test]
+    fn keys_name_their_record() {
+        let run = RunId::parse("0123456789abcdef").unwrap();
+        let id = AttemptId { run: run.clone(), batch: 3, attempt: 2 };
+        let slice = Slice { start: 0, end: 4 };
+        for (key, about) in [
+            (keys::run(&run), "run"),
+            (keys::batches(&run), "batch"),
+            (keys::end(&run), "end"),
+            (keys::done(&run, 7), "done"),
+            (keys::partial(&id), "partial"),
+            (keys::blocks(&run), "block"),
+            (keys::held_mark(&id, slice), "held-mark"),
+            (keys::attempt(&id), "attempt"),
+            (keys::attempt_end(&id), "attempt-end"),
+            (keys::poller(&id, 2), "poller"),
+            (keys::outcome(&id, slice, 1), "outcome"),
+            (keys::held(&id, slice), "held"),
+            (keys::collection("j_1"), "collection"),
+            (keys::claim("j_1", 1), "claim"),
+            (keys::renounced("j_1", 1), "renounced"),
+            (keys::collector_gate("c_x"), "collector-gate"),
+            (keys::TOKEN_GATE.to_owned(), "token-gate"),
+            (keys::manifest("a/b.txt", &run), "manifest"),
+            (keys::errors("a/b.txt", &run), "error-list"),
+        ] {
+            assert_eq!(record(&key), about, "{key}");
+        }
+    }
+}

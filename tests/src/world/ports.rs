@@ -1,7 +1,5 @@
 //! The ports of a world: real adapters in memory and the simulated API, with a cut possible around every effect.
 
-use std::sync::{Arc, Mutex};
-
 use adapters::dca;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,10 +8,12 @@ use jiff::civil::Date;
 use pipeline::ports::*;
 use pipeline::words::InputObject;
 
-use super::checks::Broken;
+use super::checks::{Broken, secrets};
 use super::cuts::{Cut, Cuts};
+use super::outside::Outside;
+use super::points::Point;
 use dropcollect::clock::VirtualClock;
-use dropcollect::simulator::{self, Fault, Service};
+use dropcollect::simulator::{self, Fault};
 
 /// A store with cuts.
 pub(super) struct CutStore<S>(pub(super) S, pub(super) Cuts);
@@ -21,12 +21,14 @@ pub(super) struct CutStore<S>(pub(super) S, pub(super) Cuts);
 #[async_trait]
 impl<S: Store> Store for CutStore<S> {
     async fn get(&self, key: &str) -> Result<Option<Stored>, PortError> {
-        self.1.around("store.get", key, self.0.get(key)).await
+        self.1.around(Point::of_key("get", key), key, self.0.get(key)).await
     }
     async fn create(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<Written, PortError> {
-        self.1.around("store.create", key, self.0.create(key, body, info)).await
+        secrets::listen(&self.1, key, &body);
+        self.1.around(Point::of_key("create", key), key, self.0.create(key, body, info)).await
     }
     async fn replace(&self, key: &str, body: Bytes, expected: Option<&Tag>) -> Result<Written, PortError> {
+        secrets::listen(&self.1, key, &body);
         if key.starts_with("status/") {
             // Conservation holds in every status that anybody may read, not only at rest.
             let status: pipeline::status::Status = serde_json::from_slice(&body).expect("a status");
@@ -34,25 +36,27 @@ impl<S: Store> Store for CutStore<S> {
                 self.1.broken(Broken::new("status_is_conserved", format!("{status:?}")));
             }
         }
-        self.1.around("store.replace", key, self.0.replace(key, body, expected)).await
+        self.1.around(Point::of_key("replace", key), key, self.0.replace(key, body, expected)).await
     }
     async fn put(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<(), PortError> {
-        self.1.around("store.put", key, self.0.put(key, body, info)).await
+        secrets::listen(&self.1, key, &body);
+        self.1.around(Point::of_key("put", key), key, self.0.put(key, body, info)).await
     }
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Listing, PortError> {
-        self.1.around("store.list", prefix, self.0.list(prefix, after)).await
+        self.1.around(Point::of_key("list", prefix), prefix, self.0.list(prefix, after)).await
     }
     async fn begin_upload(&self, key: &str, info: &ObjectInfo) -> Result<UploadId, PortError> {
-        self.1.around("store.begin_upload", key, self.0.begin_upload(key, info)).await
+        self.1.around(Point::of_key("begin_upload", key), key, self.0.begin_upload(key, info)).await
     }
     async fn upload_part(&self, key: &str, upload: &UploadId, number: u32, body: Bytes) -> Result<PartTag, PortError> {
-        self.1.around("store.upload_part", key, self.0.upload_part(key, upload, number, body)).await
+        secrets::listen(&self.1, key, &body);
+        self.1.around(Point::of_key("upload_part", key), key, self.0.upload_part(key, upload, number, body)).await
     }
     async fn complete_upload(&self, key: &str, upload: &UploadId, parts: &[PartTag]) -> Result<Completed, PortError> {
-        self.1.around("store.complete_upload", key, self.0.complete_upload(key, upload, parts)).await
+        self.1.around(Point::of_key("complete_upload", key), key, self.0.complete_upload(key, upload, parts)).await
     }
     async fn abort_upload(&self, key: &str, upload: &UploadId) -> Result<(), PortError> {
-        self.1.around("store.abort_upload", key, self.0.abort_upload(key, upload)).await
+        self.1.around(Point::of_key("abort_upload", key), key, self.0.abort_upload(key, upload)).await
     }
 }
 
@@ -62,7 +66,23 @@ pub(super) struct CutInputs<I>(pub(super) I, pub(super) Cuts);
 #[async_trait]
 impl<I: Inputs> Inputs for CutInputs<I> {
     async fn open(&self, object: &InputObject) -> Result<Option<OpenInput>, PortError> {
-        self.1.around("inputs.open", &object.key, self.0.open(object)).await
+        let opened = self.1.around(Point::new("open", "input"), &object.key, self.0.open(object)).await?;
+        let cut = |body| Box::new(CutChunks { body, cuts: self.1.clone(), about: "input" }) as Box<dyn Chunks>;
+        Ok(opened.map(|open| OpenInput { body: cut(open.body), ..open }))
+    }
+}
+
+/// A body with cuts.
+struct CutChunks {
+    body: Box<dyn Chunks>,
+    cuts: Cuts,
+    about: &'static str,
+}
+
+#[async_trait]
+impl Chunks for CutChunks {
+    async fn next(&mut self) -> Result<Option<Bytes>, PortError> {
+        self.cuts.around(Point::new("read", self.about), "", self.body.next()).await
     }
 }
 
@@ -72,7 +92,14 @@ pub(super) struct CutQueues<Q>(pub(super) Q, pub(super) Cuts);
 #[async_trait]
 impl<Q: Queues> Queues for CutQueues<Q> {
     async fn send(&self, queue: QueueName, bodies: &[String], delay_seconds: u32) -> Result<(), PortError> {
-        self.1.around("queues.send", &bodies.concat(), self.0.send(queue, bodies, delay_seconds)).await
+        let about = match (queue, bodies) {
+            (QueueName::Retry, _) => "retry-order",
+            (QueueName::Poll, [body]) if body.contains("\"generation\":1,") => "reminder",
+            (QueueName::Poll, [_]) => "hand-over",
+            (QueueName::Poll, _) => "reminders",
+        };
+        bodies.iter().for_each(|body| secrets::listen(&self.1, about, body.as_bytes()));
+        self.1.around(Point::new("send", about), &bodies.concat(), self.0.send(queue, bodies, delay_seconds)).await
     }
 }
 
@@ -83,7 +110,7 @@ pub(super) struct CutApi<A>(pub(super) A, pub(super) Cuts);
 impl<A: Api> Api for CutApi<A> {
     async fn trigger(&self, request: &TriggerRequest, send_by: Timestamp) -> SendAnswer {
         let detail = format!("{:?}", request.query);
-        let cut = self.1.decide("api.trigger", &detail).await;
+        let cut = self.1.decide(Point::new("api", "trigger"), &detail).await;
         if cut == Some(Cut::FailBefore) {
             return SendAnswer::NotSent { why: "injected".into() };
         }
@@ -96,23 +123,30 @@ impl<A: Api> Api for CutApi<A> {
         }
     }
     async fn dataset(&self, collection: &str) -> Looked<Dataset> {
-        let cut = self.1.decide("api.dataset", collection).await;
-        look(&self.1, cut, self.0.dataset(collection)).await
+        self.1.looked(collection);
+        let cut = self.1.decide(Point::new("api", "dataset"), collection).await;
+        match look(&self.1, cut, self.0.dataset(collection)).await {
+            Looked::Found(Dataset::Ready { content_type, body }) => {
+                let body = Box::new(CutChunks { body, cuts: self.1.clone(), about: "dataset" });
+                Looked::Found(Dataset::Ready { content_type, body })
+            }
+            other => other,
+        }
     }
     async fn log(&self, collection: &str) -> Looked<JobLog> {
-        let cut = self.1.decide("api.log", collection).await;
+        let cut = self.1.decide(Point::new("api", "log"), collection).await;
         look(&self.1, cut, self.0.log(collection)).await
     }
     async fn errors(&self, collection: &str) -> Looked<Vec<JobError>> {
-        let cut = self.1.decide("api.errors", collection).await;
+        let cut = self.1.decide(Point::new("api", "errors"), collection).await;
         look(&self.1, cut, self.0.errors(collection)).await
     }
     async fn jobs(&self, collector: &str, from: Date, to: Date, offset: u64) -> Looked<JobPage> {
-        let cut = self.1.decide("api.jobs", collector).await;
+        let cut = self.1.decide(Point::new("api", "jobs"), collector).await;
         look(&self.1, cut, self.0.jobs(collector, from, to, offset)).await
     }
     async fn cancel(&self, collection: &str) -> Looked<()> {
-        let cut = self.1.decide("api.cancel", collection).await;
+        let cut = self.1.decide(Point::new("api", "cancel"), collection).await;
         look(&self.1, cut, self.0.cancel(collection)).await
     }
 }
@@ -131,18 +165,24 @@ async fn look<T>(cuts: &Cuts, cut: Option<Cut>, asked: impl Future<Output = Look
 
 /// Carries requests to the simulated service in this process, on the world's clock.
 pub(super) struct Wire {
-    /// The service.
-    pub(super) service: Arc<Mutex<Service>>,
+    /// The service, and who else speaks to it.
+    pub(super) outside: Outside,
     /// The world's clock.
     pub(super) clock: VirtualClock,
+    /// A request may stand still too.
+    pub(super) cuts: Cuts,
 }
 
 #[async_trait]
 impl dca::Transport for Wire {
     async fn call(&self, request: dca::Request, kind: dca::Kind) -> Result<dca::Response, dca::TransportError> {
-        let now = self.clock.now();
-        if matches!(kind, dca::Kind::Send { send_by } if now > send_by) {
-            return Err(dca::TransportError::NotSent { why: "too late".into() });
+        if let dca::Kind::Send { send_by } = kind {
+            if self.clock.now() > send_by {
+                return Err(dca::TransportError::NotSent { why: "too late".into() });
+            }
+            self.outside.on_the_way(&self.cuts);
+            // What is frozen beyond its time is dead, and has sent nothing.
+            self.cuts.survive().await;
         }
         let simulated = simulator::Request {
             method: request.method.as_str().to_owned(),
@@ -151,7 +191,7 @@ impl dca::Transport for Wire {
             headers: request.headers.clone(),
             body: request.body.clone(),
         };
-        let reply = self.service.lock().unwrap_or_else(std::sync::PoisonError::into_inner).handle(now, &simulated);
+        let reply = self.outside.ask(self.clock.now(), &simulated);
         let broken = |why: &str| dca::TransportError::Broken { why: why.to_owned() };
         let chunks: Vec<Bytes> = match reply.fault {
             Fault::NotConnected => return Err(dca::TransportError::NotSent { why: "refused".into() }),

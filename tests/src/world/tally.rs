@@ -1,6 +1,6 @@
 //! What worlds came to, for totals over many of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pipeline::keys;
@@ -9,7 +9,9 @@ use pipeline::manifest::Manifest;
 use pipeline::policy::OnInDoubt;
 
 use super::cuts::Cut;
-use super::{World, points, read};
+use super::outside::is_strange;
+use super::points::{self, Point};
+use super::{World, read};
 
 /// What a world came to, for totals over many worlds.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -17,9 +19,9 @@ pub struct Tally {
     /// Worlds.
     pub worlds: u64,
     /// Effects that handlers made, by kind.
-    pub effects: BTreeMap<&'static str, u64>,
+    pub effects: BTreeMap<Point, u64>,
     /// Effects that were cut, by kind and cut.
-    pub faults: BTreeMap<(&'static str, Cut), u64>,
+    pub faults: BTreeMap<(Point, Cut), u64>,
     /// Messages delivered.
     pub deliveries: u64,
     /// Triggers that the API accepted.
@@ -40,6 +42,14 @@ pub struct Tally {
     pub orphaned: u64,
     /// Collections of lost answers that were found in the job list.
     pub adopted: u64,
+    /// Messages that were delivered again after they were deleted.
+    pub duplicates: u64,
+    /// Messages that went to the dead letters and came back.
+    pub redrives: u64,
+    /// Messages that were delivered while a handler worked on them.
+    pub overlaps: u64,
+    /// Triggers of others.
+    pub strangers: u64,
 }
 
 impl Tally {
@@ -50,6 +60,10 @@ impl Tally {
             deliveries: world.deliveries,
             effects: world.cuts.effects(),
             faults: world.cuts.injected(),
+            duplicates: world.repeats.duplicates,
+            redrives: world.repeats.redrives,
+            overlaps: world.repeats.overlaps,
+            strangers: world.outside.service().jobs().filter(|job| is_strange(job.query())).count() as u64,
             ..Self::default()
         };
         for dropped in &world.dropped {
@@ -94,19 +108,29 @@ impl Tally {
         self.lost_inputs += other.lost_inputs;
         self.orphaned += other.orphaned;
         self.adopted += other.adopted;
+        self.duplicates += other.duplicates;
+        self.redrives += other.redrives;
+        self.overlaps += other.overlaps;
+        self.strangers += other.strangers;
     }
 
     /// How often this effect was cut before (or after) it took place, in any way.
-    pub fn visits(&self, point: &str, after: bool) -> u64 {
-        let here = |(effect, cut): &(&str, Cut)| *effect == point && cut.is_after() == after;
+    pub fn visits(&self, point: Point, after: bool) -> u64 {
+        let here = |(effect, cut): &(Point, Cut)| *effect == point && cut.is_after() == after;
         self.faults.iter().filter(|(cut, _)| here(cut)).map(|(_, count)| count).sum()
     }
 
     /// The crash points that were declared and not visited: the effect, and whether before or after it.
     pub fn unvisited(&self) -> Vec<String> {
-        let sides = points::EXPECTED.iter().flat_map(|point| [(*point, false), (*point, true)]);
-        let missing = sides.filter(|(point, after)| self.visits(point, *after) == 0);
+        let sides = points::expected().flat_map(|point| [(point, false), (point, true)]);
+        let missing = sides.filter(|(point, after)| self.visits(*point, *after) == 0);
         missing.map(|(point, after)| format!("{} {point}", if after { "after" } else { "before" })).collect()
+    }
+
+    /// Kinds of effects that were made and that nobody declared.
+    pub fn undeclared(&self) -> Vec<String> {
+        let declared: BTreeSet<Point> = points::expected().collect();
+        self.effects.keys().filter(|point| !declared.contains(point)).map(Point::to_string).collect()
     }
 }
 
@@ -136,16 +160,27 @@ impl fmt::Display for Tally {
         for (cut, count) in kinds {
             writeln!(f, "  {count:>8} {cut:?}")?;
         }
-        writeln!(f, "crash points   {:>10} {:>8} {:>8}", "made", "before", "after")?;
-        for point in points::EXPECTED {
-            let made = self.effects.get(point).copied().unwrap_or(0);
-            writeln!(f, "  {point:<24} {made:>8} {:>8} {:>8}", self.visits(point, false), self.visits(point, true))?;
+        writeln!(f, "crash points               {:>11} {:>8} {:>8}", "made", "before", "after")?;
+        let listed: BTreeSet<Point> = points::expected().chain(self.effects.keys().copied()).collect();
+        for point in listed {
+            let made = self.effects.get(&point).copied().unwrap_or(0);
+            let (before, after) = (self.visits(point, false), self.visits(point, true));
+            writeln!(f, "  {point:<26} {made:>10} {before:>8} {after:>8}")?;
+        }
+        let undeclared = self.undeclared();
+        if !undeclared.is_empty() {
+            writeln!(f, "crash points that nobody declared: {}", undeclared.join(", "))?;
         }
         match self.unvisited() {
             missing if missing.is_empty() => writeln!(f, "crash points visited: complete")?,
             missing => writeln!(f, "crash points not visited: {}", missing.join(", "))?,
         }
-        writeln!(f, "accepted triggers {}", self.accepted)?;
+        let (duplicates, overlaps, redrives) = (self.duplicates, self.overlaps, self.redrives);
+        writeln!(
+            f,
+            "delivered after deletion {duplicates}, while worked on {overlaps}, from the dead letters {redrives}"
+        )?;
+        writeln!(f, "accepted triggers {}, of strangers {}", self.accepted, self.strangers)?;
         writeln!(f, "accepted again: {:?}", self.accepted_again_by)?;
         writeln!(f, "lost inputs {}, orphaned collections {}", self.lost_inputs, self.orphaned)?;
         writeln!(f, "adopted {}, held inputs {}", self.adopted, self.held)

@@ -81,6 +81,8 @@ section! {
         echo_reordered: f64 = 0.0,
         /// Share of inputs whose echo spells numbers as strings and numeric strings as numbers.
         echo_respelled: f64 = 0.0,
+        /// Share of inputs whose echo has another `url` (a collector that normalises addresses: `/` is put behind it).
+        echo_rewritten: f64 = 0.0,
         /// Share of inputs that are not echoed.
         echo_absent: f64 = 0.0,
         /// Whether datasets are compressed for a client that sends `Accept-Encoding: gzip`.

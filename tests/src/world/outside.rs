@@ -1,0 +1,188 @@
+//! What happens at the API besides our own requests: somebody else triggers the same collector, the token is not accepted for a while
+//! or is replaced, a request stays on the way, a gateway repeats what it was told.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adapters::dca::ReadToken;
+use async_trait::async_trait;
+use bytes::Bytes;
+use dropcollect::clock::VirtualClock;
+use dropcollect::simulator::{Body, Fault, Reply, Request, Service};
+use jiff::{SignedDuration, Timestamp};
+use pipeline::policy::limits;
+use pipeline::ports::{Clock, PortError};
+use pipeline::schedule::later;
+use secrecy::SecretString;
+
+use super::cuts::Cuts;
+use super::dice::Dice;
+
+/// What every token has in it, so that it is recognised wherever it is told.
+pub(super) const SECRET: &str = "s3cr3t";
+const TOKENS: [&str; 2] = ["api-s3cr3t-one", "api-s3cr3t-two"];
+
+/// What strangers call their runs.
+const STRANGER: &str = "stranger";
+
+/// What may happen outside of a world's pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct Weather {
+    /// Others who trigger the same collector, at the times and with the sizes that are hardest to tell from ours.
+    pub strangers: usize,
+    /// From when the first token is refused.
+    pub refused_from: Option<Timestamp>,
+    /// From when a token is accepted again.
+    pub refused_until: Option<Timestamp>,
+    /// Whether that is another token, which the secret holds from then on.
+    pub rotated: bool,
+    /// One trigger in so many is late on its way; 0 for none.
+    pub late_in: usize,
+    /// Whether it may be later than the request's time-out: a machine that was suspended in between.
+    pub late_for_long: bool,
+    /// Whether error pages repeat the request's token.
+    pub repeats_token: bool,
+}
+
+/// The service as the world meets it.
+#[derive(Clone)]
+pub struct Outside {
+    /// The service.
+    pub service: Arc<Mutex<Service>>,
+    weather: Weather,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    dice: Dice,
+    strangers: usize,
+    strange_inputs: u64,
+    /// The next trigger is accepted later than its request may take.
+    late: bool,
+    /// Triggers that were.
+    late_jobs: BTreeSet<String>,
+}
+
+impl Outside {
+    /// A service in this weather.
+    pub fn new(service: Service, weather: Weather, dice: Dice) -> Self {
+        let strangers = weather.strangers;
+        let state = State { dice, strangers, strange_inputs: 0, late: false, late_jobs: BTreeSet::new() };
+        Self { service: Arc::new(Mutex::new(service)), weather, state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service.
+    pub fn service(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Collections that were accepted after the time in which their request should have been answered.
+    pub fn accepted_late(&self) -> BTreeSet<String> {
+        self.lock().late_jobs.clone()
+    }
+
+    /// Which token is accepted now.
+    fn token(&self, now: Timestamp) -> &'static str {
+        let (from, until) = (self.weather.refused_from, self.weather.refused_until);
+        let (refused, over) = (from.is_some_and(|from| now >= from), until.is_some_and(|until| now >= until));
+        match (refused, over, self.weather.rotated) {
+            (true, true, true) => TOKENS[1],
+            (true, false, _) => "none",
+            _ => TOKENS[0],
+        }
+    }
+
+    /// The secret that holds the token.
+    pub fn secret(&self, clock: VirtualClock) -> Secret {
+        Secret { outside: self.clone(), clock }
+    }
+
+    /// Between the last look at the clock and the first byte that the API sees.
+    pub(super) fn on_the_way(&self, cuts: &Cuts) {
+        let seconds = {
+            let mut state = self.lock();
+            state.late = false;
+            if self.weather.late_in == 0 || !state.dice.one_in(self.weather.late_in) {
+                return;
+            }
+            let longest = if self.weather.late_for_long { 280 } else { limits::TRIGGER_TIMEOUT_SECONDS as usize };
+            let seconds = state.dice.below(longest);
+            state.late = seconds > limits::TRIGGER_TIMEOUT_SECONDS as usize;
+            seconds
+        };
+        cuts.pass(SignedDuration::from_secs(seconds as i64));
+    }
+
+    /// Hands a request of ours to the service, and perhaps one of a stranger before or after it.
+    pub(super) fn ask(&self, now: Timestamp, request: &Request) -> Reply {
+        let token = self.token(now).to_owned();
+        let mut service = self.service();
+        if service.scenario().token.as_ref() != Some(&token) {
+            service.change(|scenario| scenario.token = Some(token));
+        }
+        let trigger = request.path == "/dca/trigger";
+        let order = if trigger { self.stranger(request) } else { None };
+        if let Some((theirs, true)) = &order {
+            service.handle(now, theirs);
+        }
+        let known = service.jobs().count();
+        let mut reply = service.handle(now, request);
+        if trigger && self.lock().late {
+            let ours: Vec<String> = service.jobs().skip(known).map(|job| job.id().to_owned()).collect();
+            self.lock().late_jobs.extend(ours);
+        }
+        if let Some((theirs, false)) = &order {
+            service.handle(later(now, 1), theirs);
+        }
+        let text = !reply.headers.iter().any(|(_, value)| value.contains("json"));
+        if self.weather.repeats_token && reply.status >= 400 && text && reply.fault == Fault::None {
+            let said = request.header("authorization").unwrap_or_default();
+            let whole = [&reply.body.into_bytes()[..], b" ", said.as_bytes()].concat();
+            reply.body = Body::Full(Bytes::from(whole));
+        }
+        reply
+    }
+
+    /// A stranger's trigger like this one of ours, and whether it comes first.
+    fn stranger(&self, ours: &Request) -> Option<(Request, bool)> {
+        let mut state = self.lock();
+        if state.strangers == 0 || !state.dice.one_in(3) {
+            return None;
+        }
+        state.strangers -= 1;
+        let inputs: Vec<serde_json::Value> = serde_json::from_slice(&ours.body).unwrap_or_default();
+        let mut input = || {
+            state.strange_inputs += 1;
+            format!(r#"{{"url":"https://stranger.example/{}"}}"#, state.strange_inputs)
+        };
+        let body = format!("[{}]", inputs.iter().map(|_| input()).collect::<Vec<_>>().join(","));
+        let mut query: Vec<_> = ours.query.iter().filter(|(name, _)| name == "collector").cloned().collect();
+        query.push(("name".to_owned(), STRANGER.to_owned()));
+        Some((Request { query, body: body.into(), ..ours.clone() }, state.dice.one_in(2)))
+    }
+}
+
+/// Whether the run of this name is a stranger's.
+pub(super) fn is_strange(query: &[(String, String)]) -> bool {
+    query.iter().any(|(name, value)| name == "name" && value == STRANGER)
+}
+
+/// The secret that holds the API token.
+pub struct Secret {
+    outside: Outside,
+    clock: VirtualClock,
+}
+
+#[async_trait]
+impl ReadToken for Secret {
+    async fn read(&self) -> Result<SecretString, PortError> {
+        let now = self.clock.now();
+        let over = self.outside.weather.refused_until.is_some_and(|until| now >= until);
+        let number = usize::from(self.outside.weather.rotated && over);
+        Ok(TOKENS[number].to_owned().into())
+    }
+}
