@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dropcollect_tests::world::checks::{Tally, story};
 use dropcollect_tests::world::{Plan, explore, quietly};
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(asked.first);
     let stop = AtomicBool::new(false);
-    let total = Mutex::new((Tally::default(), 0_u64));
+    let total = Mutex::new((Tally::default(), 0_u64, (Duration::ZERO, 0)));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -42,10 +42,13 @@ fn main() -> ExitCode {
                     if seed - asked.first >= asked.worlds {
                         return;
                     }
+                    let began = Instant::now();
                     let (tally, broken) = one(seed, asked.story);
+                    let took = began.elapsed();
                     let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     total.0.add(&tally);
                     total.1 += u64::from(broken);
+                    total.2 = total.2.max((took, seed));
                     if broken && asked.stop {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -53,8 +56,9 @@ fn main() -> ExitCode {
             });
         }
     });
-    let (tally, broken) = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (tally, broken, (longest, slowest)) = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     print!("{tally}");
+    println!("the slowest world, {slowest}, took {:.1} s", longest.as_secs_f32());
     println!("{broken} worlds broke a property; {:.0} s", began.elapsed().as_secs_f32());
     if broken > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::hash::{DefaultHasher, Hasher};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -84,7 +85,7 @@ struct State {
     injected: BTreeMap<(Point, Cut), u64>,
     effects: BTreeMap<Point, u64>,
     looks: BTreeMap<String, Looks>,
-    trace: u64,
+    trace: DefaultHasher,
     broken: Option<Broken>,
 }
 
@@ -107,7 +108,7 @@ impl Cuts {
             injected: BTreeMap::new(),
             effects: BTreeMap::new(),
             looks: BTreeMap::new(),
-            trace: 0,
+            trace: DefaultHasher::new(),
             broken: None,
         };
         Self { clock, state: Arc::new(Mutex::new(state)) }
@@ -131,15 +132,12 @@ impl Cuts {
 
     /// Fingerprint of everything that happened so far.
     pub fn trace(&self) -> u64 {
-        self.lock().trace
+        self.lock().trace.finish()
     }
 
     /// Takes a note into the trace.
     pub fn note(&self, what: &str) {
-        let mut state = self.lock();
-        for byte in what.bytes() {
-            state.trace = (state.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-        }
+        self.lock().trace.write(what.as_bytes());
     }
 
     /// Takes down a property that broke while a handler ran; the first one counts.

@@ -13,6 +13,8 @@ use super::plan::COLLECTORS;
 pub struct Dropped {
     /// The object.
     pub object: InputObject,
+    /// The collector that it names.
+    pub collector: Option<String>,
     /// Rows of the file.
     pub read: u64,
     /// Rows that are no valid input.
@@ -29,7 +31,7 @@ pub(super) fn drop_some(dice: &mut Dice, inputs: &MemoryInputs, now: Timestamp, 
 }
 
 fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestamp, calm: bool) -> Dropped {
-    let rows = dice.pick(&[1, 2, 5, 12, 45]);
+    let rows = dice.pick(&[1, 2, 5, 12, 30]);
     let mut unique = Vec::new();
     let (mut rejected, mut duplicates) = (0, 0);
     let mut body = String::new();
@@ -57,10 +59,9 @@ fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestam
         }
     }
     let key = format!("in/file-{number}.ndjson");
-    let mut metadata = BTreeMap::new();
-    if !calm && dice.one_in(8) {
-        metadata.insert("collector".to_owned(), dice.pick(COLLECTORS).to_owned());
-    }
+    let collector = (!calm && dice.one_in(8)).then(|| dice.pick(COLLECTORS).to_owned());
+    let metadata: BTreeMap<String, String> =
+        collector.iter().map(|collector| ("collector".to_owned(), collector.clone())).collect();
     let object = inputs.put("in", &key, body, &metadata, now);
-    Dropped { object, read: rows as u64, rejected, duplicates, inputs: unique }
+    Dropped { object, collector, read: rows as u64, rejected, duplicates, inputs: unique }
 }

@@ -53,7 +53,7 @@ const RENEWED_SECONDS: i64 = 60;
 /// When a message comes back whose handler has failed.
 const FAILED_SECONDS: u32 = 30;
 /// Steps after which a world is taken for one that never ends.
-const STEPS_MAX: usize = 400_000;
+const STEPS_MAX: usize = 300_000;
 /// What is said of a message that the queue itself took for undeliverable.
 const TOO_OFTEN: &str = "received too often";
 /// Messages of nobody, which can never succeed.
@@ -138,7 +138,11 @@ impl World {
         let cuts = Cuts::new(clock.clone(), Dice::new(dice.roll()), aim);
         let policy = plan.policy(&mut dice);
         let weather = plan.weather(&mut dice, began);
-        let service = Service::new(plan.scenario(&mut dice));
+        let inputs = MemoryInputs::versioned().with_piece_bytes(dice.pick(&[1, 17, 4_096]));
+        let dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
+        let collectors = dropped.iter().filter_map(|file| file.collector.clone());
+        let collectors = collectors.chain(policy.default_collector.clone()).collect();
+        let service = Service::new(plan.scenario(&mut dice, &collectors));
         let outside = Outside::new(service, weather, Dice::new(dice.roll()));
         let store = MemoryStore::new();
         let settings = QueueSettings { receives_max: Some(1_000), retention_seconds: Some(14 * 86_400) };
@@ -157,9 +161,7 @@ impl World {
             policy: policy.clone(),
             alone_since: None,
         };
-        let inputs = MemoryInputs::versioned().with_piece_bytes(dice.pick(&[1, 17, 4_096]));
         let events = MemoryQueue::new("events", settings);
-        let dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
         for file in &dropped {
             let body = serde_json::to_string(&file.object).expect("an object");
             events.send(began, &body, dice.below(30) as u32);
@@ -401,7 +403,7 @@ impl World {
 /// Runs a world and checks it at rest. One world in twenty is listened to: what it logs, down to TRACE, is checked too.
 pub fn explore(plan: &Plan) -> (World, Result<Tally, Broken>) {
     let mut world = World::new(plan);
-    let ran = if plan.seed % 20 == 0 {
+    let ran = if plan.seed.is_multiple_of(20) {
         let listener = secrets::Listener::new(world.cuts.clone());
         tracing::subscriber::with_default(listener, || world.run())
     } else {

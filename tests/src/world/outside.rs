@@ -57,9 +57,7 @@ struct State {
     dice: Dice,
     strangers: usize,
     strange_inputs: u64,
-    /// The next trigger is accepted later than its request may take.
-    late: bool,
-    /// Triggers that were.
+    /// Triggers that were accepted later than their requests may take.
     late_jobs: BTreeSet<String>,
 }
 
@@ -67,7 +65,7 @@ impl Outside {
     /// A service in this weather.
     pub fn new(service: Service, weather: Weather, dice: Dice) -> Self {
         let strangers = weather.strangers;
-        let state = State { dice, strangers, strange_inputs: 0, late: false, late_jobs: BTreeSet::new() };
+        let state = State { dice, strangers, strange_inputs: 0, late_jobs: BTreeSet::new() };
         Self { service: Arc::new(Mutex::new(service)), weather, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -105,20 +103,17 @@ impl Outside {
     pub(super) fn on_the_way(&self, cuts: &Cuts) {
         let seconds = {
             let mut state = self.lock();
-            state.late = false;
             if self.weather.late_in == 0 || !state.dice.one_in(self.weather.late_in) {
                 return;
             }
             let longest = if self.weather.late_for_long { 280 } else { limits::TRIGGER_TIMEOUT_SECONDS as usize };
-            let seconds = state.dice.below(longest);
-            state.late = seconds > limits::TRIGGER_TIMEOUT_SECONDS as usize;
-            seconds
+            state.dice.below(longest)
         };
         cuts.pass(SignedDuration::from_secs(seconds as i64));
     }
 
     /// Hands a request of ours to the service, and perhaps one of a stranger before or after it.
-    pub(super) fn ask(&self, now: Timestamp, request: &Request) -> Reply {
+    pub(super) fn ask(&self, now: Timestamp, request: &Request, send_by: Option<Timestamp>) -> Reply {
         let token = self.token(now).to_owned();
         let mut service = self.service();
         if service.scenario().token.as_ref() != Some(&token) {
@@ -131,7 +126,7 @@ impl Outside {
         }
         let known = service.jobs().count();
         let mut reply = service.handle(now, request);
-        if trigger && self.lock().late {
+        if send_by.is_some_and(|by| now > later(by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS))) {
             let ours: Vec<String> = service.jobs().skip(known).map(|job| job.id().to_owned()).collect();
             self.lock().late_jobs.extend(ours);
         }

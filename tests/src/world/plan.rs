@@ -90,7 +90,8 @@ impl Plan {
     }
 
     /// The service: of its quirks, some in each world.
-    pub(super) fn scenario(&self, dice: &mut Dice) -> Scenario {
+    pub(super) fn scenario(&self, dice: &mut Dice, collectors: &BTreeSet<String>) -> Scenario {
+        let stuck = collectors.contains("c_stuck000");
         let names: &[&str] = if self.calm { &["calm", "default"] } else { &["calm", "default", "rough", "rough"] };
         let mut scenario = Scenario::named(dice.pick(names)).expect("a scenario");
         // TOML has no larger numbers.
@@ -103,6 +104,13 @@ impl Plan {
             jobs(dice, &mut scenario);
             datasets(dice, &mut scenario);
             trouble(dice, &mut scenario);
+            if collectors.contains("c_crowded0") {
+                scenario.jobs.stuck = 0.0;
+            }
+            // What never ends, when a lost answer leaves nobody to cancel it, must not keep others from starting for ever.
+            if scenario.jobs.stuck > 0.0 || stuck {
+                (scenario.api.jobs_max, scenario.api.queue_next) = (100, QueueNext::Ignored);
+            }
         }
         scenario.check().expect("shares");
         scenario

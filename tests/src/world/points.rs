@@ -87,7 +87,77 @@ fn attempt(name: &str) -> &'static str {
 }
 
 /// Every kind of effect, by call.
-const EXPECTED: &[(&str, &[&str])] = &[];
+const EXPECTED: &[(&str, &[&str])] = &[
+    ("abort_upload", &["records"]),
+    ("api", &["cancel", "dataset", "errors", "jobs", "log", "trigger"]),
+    ("begin_upload", &["error-list", "failed-file", "records"]),
+    ("complete_upload", &["error-list", "failed-file", "records"]),
+    (
+        "create",
+        &[
+            "attempt-end",
+            "batch",
+            "block",
+            "cancel",
+            "claim",
+            "collection",
+            "delivery",
+            "done",
+            "doubt",
+            "end",
+            "held",
+            "held-mark",
+            "intent",
+            "manifest",
+            "no-queue-next",
+            "outcome",
+            "partial",
+            "poller",
+            "renounced",
+            "run",
+            "unreadable",
+        ],
+    ),
+    (
+        "get",
+        &[
+            "attempt-end",
+            "batch",
+            "block",
+            "cancel",
+            "claim",
+            "collection",
+            "collector-gate",
+            "delivery",
+            "done",
+            "doubt",
+            "end",
+            "held",
+            "held-mark",
+            "intent",
+            "manifest",
+            "no-queue-next",
+            "outcome",
+            "partial",
+            "poller",
+            "renounced",
+            "run",
+            "status",
+            "token-gate",
+            "unreadable",
+        ],
+    ),
+    (
+        "list",
+        &["attempt", "attempt-end", "batch", "block", "done", "doubt", "held-mark", "manifest", "partial", "records"],
+    ),
+    ("message", &["delay", "delete", "give-back", "set-aside"]),
+    ("open", &["input"]),
+    ("read", &["dataset", "input"]),
+    ("replace", &["collector-gate", "status", "token-gate"]),
+    ("send", &["hand-over", "reminder", "reminders", "retry-order"]),
+    ("upload_part", &["error-list", "failed-file", "records"]),
+];
 
 /// Every kind of effect that handlers make.
 pub fn expected() -> impl Iterator<Item = Point> {

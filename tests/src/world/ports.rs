@@ -176,7 +176,8 @@ pub(super) struct Wire {
 #[async_trait]
 impl dca::Transport for Wire {
     async fn call(&self, request: dca::Request, kind: dca::Kind) -> Result<dca::Response, dca::TransportError> {
-        if let dca::Kind::Send { send_by } = kind {
+        let send_by = if let dca::Kind::Send { send_by } = kind { Some(send_by) } else { None };
+        if let Some(send_by) = send_by {
             if self.clock.now() > send_by {
                 return Err(dca::TransportError::NotSent { why: "too late".into() });
             }
@@ -191,7 +192,7 @@ impl dca::Transport for Wire {
             headers: request.headers.clone(),
             body: request.body.clone(),
         };
-        let reply = self.outside.ask(self.clock.now(), &simulated);
+        let reply = self.outside.ask(self.clock.now(), &simulated, send_by);
         let broken = |why: &str| dca::TransportError::Broken { why: why.to_owned() };
         let chunks: Vec<Bytes> = match reply.fault {
             Fault::NotConnected => return Err(dca::TransportError::NotSent { why: "refused".into() }),

@@ -173,6 +173,7 @@ impl fmt::Display for Tally {
         }
         match self.unvisited() {
             missing if missing.is_empty() => writeln!(f, "crash points visited: complete")?,
+            missing if missing.len() > 40 => writeln!(f, "crash points not visited: {}", missing.len())?,
             missing => writeln!(f, "crash points not visited: {}", missing.join(", "))?,
         }
         let (duplicates, overlaps, redrives) = (self.duplicates, self.overlaps, self.redrives);

@@ -8,6 +8,7 @@ use pipeline::keys;
 use pipeline::ledger::{CollectionEntry, CollectionRecord, Delivery, Outcome, SendResult};
 use pipeline::manifest::Manifest;
 use pipeline::policy::OnInDoubt;
+use pipeline::schedule::seconds_between;
 use pipeline::words::{AttemptId, RunId};
 use serde_json::Value;
 
@@ -151,7 +152,14 @@ impl<'a> Paid<'a> {
         let window = f64::from(policy.in_doubt_window_seconds);
         let Some(job) = service.jobs().find(|job| job.id() == id) else { return false };
         let unlisted = jobs.unlisted_seconds > window;
-        let expired = job.collector() == "c_expired0" || jobs.expires_seconds.is_some_and(|seconds| seconds <= 3_000.0);
+        // What the API has forgotten by the time of the next send is in no list.
+        let lives = if job.collector() == "c_expired0" { Some(5.0) } else { jobs.expires_seconds };
+        let keys = self.world.store.keys(&keys::attempt(attempt));
+        let outcomes = keys.iter().filter_map(|key| read::<Outcome>(self.world, key));
+        let given_up =
+            outcomes.filter(|outcome| outcome.result == SendResult::NothingStarted).map(|outcome| outcome.at).max();
+        let age = given_up.map_or(0, |at| seconds_between(job.at(), at)) as f64;
+        let expired = lives.is_some_and(|lives| age >= lives);
         policy.on_in_doubt == OnInDoubt::Retrigger
             || unlisted
             || expired
