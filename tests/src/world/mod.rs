@@ -9,6 +9,7 @@ pub mod cuts;
 pub mod dice;
 mod files;
 pub mod outside;
+pub mod people;
 mod plan;
 pub mod points;
 mod ports;
@@ -31,6 +32,7 @@ use dropcollect::simulator::Service;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use pipeline::Pipeline;
+use pipeline::held;
 use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Clock, PortError};
@@ -41,6 +43,7 @@ use checks::{Broken, Tally, secrets};
 use cuts::{Cut, Cuts};
 use dice::Dice;
 use outside::Outside;
+use people::{Order, People};
 pub use plan::Plan;
 use points::Point;
 
@@ -56,6 +59,8 @@ const FAILED_SECONDS: u32 = 30;
 const STEPS_MAX: usize = 300_000;
 /// What is said of a message that the queue itself took for undeliverable.
 const TOO_OFTEN: &str = "received too often";
+/// What is said of a message whose handlers have failed or died too often.
+const IN_A_ROW: &str = "deliveries in a row";
 /// Messages of nobody, which can never succeed.
 const STRAYS: [&str; 4] = [
     "not a message",
@@ -95,6 +100,8 @@ pub struct World {
     dice: Dice,
     /// Dead letters on their way back: when, and where to.
     moves: Vec<(Timestamp, MemoryQueue, String)>,
+    /// Sweeps, decisions and losses.
+    pub people: People,
     /// How many more messages are delivered again after they were deleted, and how many go to the dead letters.
     may: Repeats,
 }
@@ -108,6 +115,10 @@ pub struct Repeats {
     pub redrives: u64,
     /// Messages that became visible while a handler still worked on them.
     pub overlaps: u64,
+    /// Messages that got lost.
+    pub losses: u64,
+    /// Sweeps.
+    pub sweeps: u64,
 }
 
 type Handler = Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>>;
@@ -176,8 +187,9 @@ impl World {
             queue.send(began, dice.pick(&STRAYS), dice.below(3_600) as u32);
         }
         let inputs = Arc::new(ports::CutInputs(inputs, cuts.clone()));
+        let people = People::new(&mut dice, began, plan.calm);
         let may = if plan.faults > 0 {
-            Repeats { duplicates: 3, redrives: dice.pick(&[0, 0, 2]), overlaps: 0 }
+            Repeats { duplicates: 3, redrives: dice.pick(&[0, 0, 2]), ..Repeats::default() }
         } else {
             Repeats { duplicates: 3, ..Repeats::default() }
         };
@@ -198,6 +210,7 @@ impl World {
             inputs,
             dice,
             moves: Vec::new(),
+            people,
             may,
         }
     }
@@ -225,6 +238,7 @@ impl World {
             let visible: Vec<Timestamp> = if room { visible.collect() } else { Vec::new() };
             match wakes.chain(moves).chain(visible).min() {
                 Some(next) => self.clock.set(next.max(now)),
+                None if tasks.is_empty() && self.look_after() => {}
                 None if tasks.is_empty() => return Ok(()),
                 None => return Err(Broken::new("comes_to_rest", "handlers sleep for ever")),
             }
@@ -232,8 +246,10 @@ impl World {
         Err(Broken::new("comes_to_rest", format!("still busy after {STEPS_MAX} steps, at {}", self.clock.now())))
     }
 
-    fn all_queues(&self) -> [MemoryQueue; 3] {
-        [self.events.clone(), self.queues.poll.clone(), self.queues.retry.clone()]
+    fn all_queues(&self) -> [MemoryQueue; 5] {
+        let people = [self.people.sweeps.clone(), self.people.decisions.clone()];
+        let [sweeps, decisions] = people;
+        [self.events.clone(), self.queues.poll.clone(), self.queues.retry.clone(), sweeps, decisions]
     }
 
     /// Moves dead letters back that a person has decided to try again: SQS gives them a new id.
@@ -270,6 +286,14 @@ impl World {
             self.moves.push((at, queue, received.body));
             return true;
         }
+        let kind = received.message_id.split('-').next().unwrap_or_default().to_owned();
+        if self.people.losses > 0 && matches!(kind.as_str(), "poll" | "retry") && self.dice.one_in(15) {
+            self.people.losses -= 1;
+            self.repeats.losses += 1;
+            queue.delete(&received.receipt);
+            return true;
+        }
+        self.repeats.sweeps += u64::from(kind == "sweeps");
         self.deliveries += 1;
         self.repeats.overlaps += u64::from(tasks.iter().any(|task| task.received.message_id == received.message_id));
         let ends_at = later(now, TURN_SECONDS);
@@ -293,6 +317,13 @@ impl World {
                 pipeline.trigger(&*inputs, &object, &turn).await
             }),
             "poll" => Box::pin(async move { pipeline.poll(&body, &turn).await }),
+            "sweeps" => Box::pin(async move { pipeline.sweep(&*inputs, &turn).await.map(|_| Verdict::Done) }),
+            "decisions" => Box::pin(async move {
+                let Order { mark, decision } = serde_json::from_str(&body).expect("an order");
+                let now = pipeline.clock.now();
+                held::release(&*pipeline.store, &*pipeline.queues, now, &mark, &decision).await.map(people::taken)?;
+                Ok(Verdict::Done)
+            }),
             _ => Box::pin(async move { pipeline.retry(&body, &turn).await }),
         }
     }
@@ -379,6 +410,11 @@ impl World {
                 task.queue.change_visibility(now, &task.received.receipt, after_seconds);
             }
             Ok(Verdict::SetAside { why }) => {
+                if why.contains(IN_A_ROW) {
+                    // Somebody reads the reason, finds that the trouble is over, and moves the message back.
+                    self.repeats.redrives += 1;
+                    self.moves.push((later(now, 3_700), task.queue.clone(), task.received.body.clone()));
+                }
                 task.queue.set_aside(&task.received.receipt, &why);
             }
             Err(_) => {

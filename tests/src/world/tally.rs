@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pipeline::keys;
-use pipeline::ledger::HeldRecord;
 use pipeline::manifest::Manifest;
 use pipeline::policy::OnInDoubt;
 
@@ -48,6 +47,14 @@ pub struct Tally {
     pub redrives: u64,
     /// Messages that were delivered while a handler worked on them.
     pub overlaps: u64,
+    /// Messages that got lost.
+    pub losses: u64,
+    /// Sweeps.
+    pub sweeps: u64,
+    /// Decisions that people took about held work.
+    pub decisions: u64,
+    /// Collections that came to light after their send had been given up.
+    pub late: u64,
     /// Triggers of others.
     pub strangers: u64,
 }
@@ -55,6 +62,7 @@ pub struct Tally {
 impl Tally {
     /// What a world came to, whether or not its properties hold.
     pub fn of(world: &World) -> Self {
+        let count = |prefix, end| world.store.keys(prefix).iter().filter(|key| key.ends_with(end)).count() as u64;
         let mut tally = Self {
             worlds: 1,
             deliveries: world.deliveries,
@@ -63,15 +71,17 @@ impl Tally {
             duplicates: world.repeats.duplicates,
             redrives: world.repeats.redrives,
             overlaps: world.repeats.overlaps,
+            losses: world.repeats.losses,
+            sweeps: world.repeats.sweeps,
+            decisions: count("ledger/runs/", ".released.json"),
+            late: count("late/", ".note.json"),
             strangers: world.outside.service().jobs().filter(|job| is_strange(job.query())).count() as u64,
             ..Self::default()
         };
         for dropped in &world.dropped {
             tally.rows += dropped.read;
             let run = dropped.object.run();
-            let marks = world.store.keys(&keys::held_marks(&run));
-            let held: u64 =
-                marks.iter().filter_map(|key| read::<HeldRecord>(world, key)).map(|held| u64::from(held.inputs)).sum();
+            let held = world.held_inputs(&run);
             tally.held += held;
             let accounted = match read::<Manifest>(world, &keys::manifest(&keys::input_path(&dropped.object.key), &run))
             {
@@ -111,6 +121,10 @@ impl Tally {
         self.duplicates += other.duplicates;
         self.redrives += other.redrives;
         self.overlaps += other.overlaps;
+        self.losses += other.losses;
+        self.sweeps += other.sweeps;
+        self.decisions += other.decisions;
+        self.late += other.late;
         self.strangers += other.strangers;
     }
 
@@ -184,6 +198,11 @@ impl fmt::Display for Tally {
         writeln!(f, "accepted triggers {}, of strangers {}", self.accepted, self.strangers)?;
         writeln!(f, "accepted again: {:?}", self.accepted_again_by)?;
         writeln!(f, "lost inputs {}, orphaned collections {}", self.lost_inputs, self.orphaned)?;
+        let (losses, sweeps, decisions, late) = (self.losses, self.sweeps, self.decisions, self.late);
+        writeln!(
+            f,
+            "messages lost {losses}, sweeps {sweeps}, decisions of people {decisions}, collections found late {late}"
+        )?;
         writeln!(f, "adopted {}, held inputs {}", self.adopted, self.held)
     }
 }

@@ -50,5 +50,6 @@ fn is_aws(call: &str) -> bool {
 
 fn disturbances(world: &World) -> u64 {
     let faults: u64 = world.cuts.injected().values().sum();
-    faults + world.repeats.duplicates + world.repeats.redrives + world.repeats.overlaps
+    let repeats = &world.repeats;
+    faults + repeats.duplicates + repeats.redrives + repeats.overlaps + repeats.losses + 2 * repeats.sweeps
 }

@@ -5,7 +5,6 @@ use std::io::Read;
 
 use pipeline::canonical::canonical;
 use pipeline::keys;
-use pipeline::ledger::HeldRecord;
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::status::Status;
 use serde_json::Value;
@@ -19,11 +18,7 @@ pub(super) fn run_is_conserved(world: &World, dropped: &Dropped) -> Result<(), B
     let broken = |what: String| Broken::new("run_is_conserved", what);
     let run = dropped.object.run();
     let path = keys::input_path(&dropped.object.key);
-    let mut held = 0;
-    for mark in world.store.keys(&keys::held_marks(&run)) {
-        held +=
-            u64::from(read::<HeldRecord>(world, &mark).ok_or_else(|| broken("unreadable held mark".into()))?.inputs);
-    }
+    let held = world.held_inputs(&run);
     let Some(manifest) = read::<Manifest>(world, &keys::manifest(&path, &run)) else {
         return if held > 0 { Ok(()) } else { Err(broken("no manifest, and nothing is held".into())) };
     };

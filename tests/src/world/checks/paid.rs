@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dropcollect::simulator::{Job, Produced};
 use pipeline::canonical::loose;
 use pipeline::keys;
-use pipeline::ledger::{CollectionEntry, CollectionRecord, Delivery, Outcome, SendResult};
+use pipeline::ledger::{CollectionEntry, CollectionRecord, Decision, Delivery, Outcome, ReleaseRecord, SendResult};
 use pipeline::manifest::Manifest;
 use pipeline::policy::OnInDoubt;
 use pipeline::schedule::seconds_between;
@@ -121,7 +121,7 @@ impl<'a> Paid<'a> {
     fn held(&self, attempt: &AttemptId, inputs: &str) -> bool {
         let count = inputs.lines().count();
         let keys = self.world.store.keys(&keys::attempt(attempt));
-        keys.iter().filter(|key| key.ends_with(".held.json")).any(|key| slice_length(key) == Some(count))
+        keys.iter().filter(|key| key.contains(".held-")).any(|key| slice_length(key) == Some(count))
     }
 
     /// Whether the attempt believes a stranger's collection to be its own.
@@ -160,7 +160,11 @@ impl<'a> Paid<'a> {
             outcomes.filter(|outcome| outcome.result == SendResult::NothingStarted).map(|outcome| outcome.at).max();
         let age = given_up.map_or(0, |at| seconds_between(job.at(), at)) as f64;
         let expired = lives.is_some_and(|lives| age >= lives);
+        let released = keys.iter().filter(|key| key.contains(".released-"));
+        let mut decided = released.filter_map(|key| read::<ReleaseRecord>(self.world, key));
+        let again = decided.any(|record| record.decision == Decision::Again);
         policy.on_in_doubt == OnInDoubt::Retrigger
+            || again
             || unlisted
             || expired
             || self.world.outside.accepted_late().contains(id)

@@ -1,0 +1,133 @@
+//! What happens beside the messages: sweeps by the clock, people who decide about held work, and messages that get lost, as when
+//! somebody empties a queue.
+
+use dropcollect::memory::MemoryQueue;
+use dropcollect::queue::QueueSettings;
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use pipeline::held::{self, HeldWork, NotReleased};
+use pipeline::keys;
+use pipeline::ledger::{CollectionRecord, Decision, HeldMark};
+use pipeline::ports::Clock;
+use pipeline::words::RunId;
+use serde::{Deserialize, Serialize};
+
+use super::dice::Dice;
+use super::{World, outside, read};
+
+/// What people and clocks may still do in a world.
+pub struct People {
+    /// Orders to sweep, by the schedule.
+    pub sweeps: MemoryQueue,
+    /// Decisions about held work.
+    pub decisions: MemoryQueue,
+    /// How many more messages are lost.
+    pub losses: u64,
+    /// How many more sweeps there are as long as something stands still.
+    rescues: u32,
+    /// How often people look after held work.
+    visits: u32,
+}
+
+/// A decision on its way into the ledger.
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    /// What is held.
+    pub mark: HeldMark,
+    /// What to do with it.
+    pub decision: Decision,
+}
+
+impl People {
+    /// People of a world: in some there is nobody.
+    pub fn new(dice: &mut Dice, began: Timestamp, calm: bool) -> Self {
+        let queue = |name| MemoryQueue::new(name, QueueSettings::default());
+        let (sweeps, decisions) = (queue("sweeps"), queue("decisions"));
+        let nobody = calm || dice.one_in(3);
+        if !nobody {
+            for _ in 0..dice.below(5) {
+                let delay = dice.below(4 * 86_400) as u32;
+                // A schedule may fire twice, and the second sweep begins while the first one works.
+                for _ in 0..1 + usize::from(dice.one_in(3)) {
+                    sweeps.send(began, "sweep", delay);
+                }
+            }
+        }
+        let losses = if nobody { 0 } else { dice.pick(&[0, 0, 1, 3]) };
+        let visits = if nobody { 0 } else { dice.pick(&[0, 1, 4]) };
+        Self { sweeps, decisions, losses, rescues: if nobody { 0 } else { 40 }, visits }
+    }
+}
+
+impl World {
+    /// What of a run waits for a person.
+    pub(super) fn held(&self, run: &RunId) -> Vec<HeldWork> {
+        held::list(&self.store, run).now_or_never().expect("nothing waits").expect("readable marks")
+    }
+
+    /// How many of its inputs do.
+    pub(super) fn held_inputs(&self, run: &RunId) -> u64 {
+        self.held(run).iter().map(|work| u64::from(work.mark.held.inputs)).sum()
+    }
+
+    /// When no message is left: the next sweep, if a run stands still, and decisions about what is held. Whether there is more to do.
+    pub(super) fn look_after(&mut self) -> bool {
+        let now = self.clock.now();
+        let runs: Vec<_> = self.dropped.iter().map(|file| (file.object.run(), file.object.key.clone())).collect();
+        let mut held = Vec::new();
+        let mut still = false;
+        for (run, key) in &runs {
+            let listed = self.held(run);
+            let over = self.store.object(&keys::manifest(&keys::input_path(key), run)).is_some();
+            still |= !over && listed.is_empty();
+            held.extend(listed);
+        }
+        if still && self.people.rescues > 0 {
+            self.people.rescues -= 1;
+            self.people.sweeps.send(now, "sweep", 6 * 3_600);
+            return true;
+        }
+        if held.is_empty() || self.people.visits == 0 {
+            return false;
+        }
+        self.people.visits -= 1;
+        for work in held {
+            let decision = self.decide(&work);
+            let order = Order { mark: work.mark, decision };
+            let delay = self.dice.below(3 * 86_400) as u32;
+            self.people.decisions.send(now, &serde_json::to_string(&order).expect("an order"), delay);
+        }
+        true
+    }
+
+    /// What a person finds in the control panel, who sees the inputs of every collection there.
+    fn decide(&mut self, work: &HeldWork) -> Decision {
+        if let Some(collection) = &work.answered {
+            return Decision::Adopt { collection: collection.clone() };
+        }
+        if self.dice.one_in(6) {
+            return Decision::GiveUp;
+        }
+        let id = &work.mark.attempt;
+        let name = format!("dropcollect {} {}.{}", id.run, id.batch, id.attempt);
+        let service = self.outside.service();
+        let ours = service.jobs().filter(|job| !outside::is_strange(job.query())).find(|job| {
+            job.query().iter().any(|(key, value)| key == "name" && *value == name)
+                && job.texts().count() == work.mark.slice.len() as usize
+                && read::<CollectionRecord>(self, &keys::collection(job.id()))
+                    .is_none_or(|record| record.send.attempt == *id && record.send.slice == work.mark.slice)
+        });
+        match ours {
+            Some(job) => Decision::Adopt { collection: job.id().to_owned() },
+            None => Decision::Again,
+        }
+    }
+}
+
+/// What came of a decision: one that was taken before is not an error of anybody's.
+pub(super) fn taken(released: Result<(), NotReleased>) {
+    match released {
+        Ok(()) | Err(NotReleased::Decided(_) | NotReleased::Taken { .. }) => {}
+        Err(problem @ NotReleased::NoCollection(_)) => panic!("{problem}"),
+    }
+}
