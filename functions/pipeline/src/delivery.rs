@@ -32,6 +32,8 @@ struct Tally {
     unmatched_errors: u64,
     /// Inputs that error rows speak of, each unmatched one counted as another.
     failed_rows: u64,
+    /// Rows that echo one of our inputs.
+    named: u64,
     /// Rows that echo an input which is none of ours.
     strangers: u64,
     warnings: u64,
@@ -147,16 +149,18 @@ impl Whole<'_> {
     /// Positive evidence that the collection is not the one that was triggered with these inputs: its rows echo other inputs, and none
     /// of them one of ours. Rows without an echo prove nothing.
     pub fn is_anothers(&self) -> bool {
-        self.tally.strangers > 0 && self.names_none_of_ours()
+        self.tally.strangers > 0 && self.tally.named == 0
     }
 
     /// No row names any input, so nothing says whose collection it is.
     pub fn proves_nothing(&self) -> bool {
-        self.tally.strangers == 0 && self.names_none_of_ours()
+        self.tally.strangers == 0 && self.tally.named == 0
     }
 
-    fn names_none_of_ours(&self) -> bool {
-        self.silent() == self.tally.fates.len() as u64
+    /// As many rows name other inputs as name ours: rows of one run have been seen in the dataset of another (trial collectors), so
+    /// neither says whose collection it is.
+    pub fn names_both(&self) -> bool {
+        self.tally.named > 0 && self.tally.strangers >= self.tally.named
     }
 
     /// Inputs with neither a record nor an error.
@@ -280,6 +284,7 @@ impl Tally {
             unmatched_records: 0,
             unmatched_errors: 0,
             failed_rows: 0,
+            named: 0,
             strangers: 0,
             warnings: 0,
         }
@@ -299,26 +304,32 @@ impl Tally {
                 }
                 self.records += 1;
                 self.warnings += u64::from(warning);
+                let named = echo.is_some();
                 match self.fate(echo.as_deref()) {
-                    Some(fate) => fate.has_record = true,
+                    Some(fate) => {
+                        fate.has_record = true;
+                        self.named += u64::from(named);
+                    }
                     None => {
                         self.unmatched_records += 1;
-                        self.strangers += u64::from(echo.is_some());
+                        self.strangers += u64::from(named);
                     }
                 }
             }
             Row::Error { echo, code, message } => {
                 let code = code.unwrap_or_else(|| codes::NO_CODE.to_owned());
+                let named = echo.is_some();
                 match self.fate(echo.as_deref()) {
                     Some(fate) => {
                         let first = fate.error.is_none();
                         fate.error.get_or_insert((code, message));
                         self.failed_rows += u64::from(first);
+                        self.named += u64::from(named);
                     }
                     None => {
                         self.unmatched_errors += 1;
                         self.failed_rows += 1;
-                        self.strangers += u64::from(echo.is_some());
+                        self.strangers += u64::from(named);
                     }
                 }
             }

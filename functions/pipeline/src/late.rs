@@ -124,9 +124,9 @@ impl Work<'_> {
             whole.abort().await;
             return Ok(false);
         }
-        if whole.is_anothers() || whole.proves_nothing() {
-            if whole.proves_nothing() {
-                let message = "this collection has the time and the size of a trigger whose answer was lost, and names no input: look in the control panel whether it was ours";
+        if whole.is_anothers() || whole.proves_nothing() || whole.names_both() {
+            if !whole.is_anothers() {
+                let message = "this collection has the time and the size of a trigger whose answer was lost, and its rows do not say whose it is: look in the control panel whether it was ours";
                 self.note_late(send, &job.id, None, message).await?;
             }
             whole.abort().await;

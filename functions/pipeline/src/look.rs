@@ -331,6 +331,10 @@ impl Work<'_> {
             whole.abort().await;
             return self.renounce(slice, collecting.send, &collecting.collection, "its rows echo other inputs").await;
         }
+        if collecting.claimed() && whole.names_both() {
+            whole.abort().await;
+            return self.hold_ambiguous(slice, collecting.send, &collecting.collection, collecting.holds).await;
+        }
         if whole.proves_nothing()
             && let Some(step) = self.doubtful(slice, collecting).await?
         {

@@ -268,7 +268,12 @@ impl Work<'_> {
         let outcome: Option<Outcome> =
             ledger::read(store, &keys::outcome(&send.attempt, send.slice, send.send)).await?;
         let Some(outcome) = outcome else { return Ok(false) };
-        let SendResult::Accepted { collection, .. } = outcome.result else { return Ok(true) };
+        let collection = match outcome.result {
+            SendResult::Accepted { collection, .. } => collection,
+            // Given up: whatever it may have started has not been found.
+            SendResult::NothingStarted | SendResult::Abandoned => return Ok(false),
+            _ => return Ok(true),
+        };
         let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&collection)).await?;
         Ok(known.is_some_and(|record| record.send == *send))
     }

@@ -206,7 +206,7 @@ impl<'a> Paid<'a> {
         for entry in self.entries() {
             let job = service.jobs().find(|job| job.id() == entry.id).ok_or(format!("{} does not exist", entry.id))?;
             let records = job.produced().map(|row| row.records).sum::<u64>() + job.foreign_rows();
-            let gone = job.status() != "done" || expires || job.collector() == "c_expired0";
+            let gone = entry.abandoned || job.status() != "done" || expires || job.collector() == "c_expired0";
             if entry.records != records && !(gone && entry.records == 0) {
                 return Err(format!("{} has {records} records, the manifest says {}", entry.id, entry.records));
             }
