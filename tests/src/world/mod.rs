@@ -7,6 +7,7 @@
 pub mod checks;
 pub mod cuts;
 pub mod dice;
+mod explore;
 mod files;
 pub mod outside;
 pub mod people;
@@ -15,11 +16,8 @@ pub mod points;
 mod ports;
 mod tally;
 
-use std::any::Any;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -39,9 +37,10 @@ use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::{later, seconds_between};
 use pipeline::words::InputObject;
 
-use checks::{Broken, Tally, secrets};
+use checks::Broken;
 use cuts::{Cut, Cuts};
 use dice::Dice;
+pub use explore::{explore, quietly};
 use outside::Outside;
 use people::{Order, People};
 pub use plan::Plan;
@@ -344,10 +343,7 @@ impl World {
         }
         self.cuts.enter(task.ends_at);
         let mut context = Context::from_waker(Waker::noop());
-        HANDLING.set(true);
-        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut context)));
-        HANDLING.set(false);
-        let polled = polled.map_err(|panic| Broken::new("no_panic", words_of(&*panic)))?;
+        let polled = explore::guarded(|| handler.as_mut().poll(&mut context))?;
         if let Some(broken) = self.cuts.first_broken() {
             return Err(broken);
         }
@@ -436,40 +432,7 @@ impl World {
     }
 }
 
-/// Runs a world and checks it at rest. One world in twenty is listened to: what it logs, down to TRACE, is checked too.
-pub fn explore(plan: &Plan) -> (World, Result<Tally, Broken>) {
-    let mut world = World::new(plan);
-    let ran = if plan.seed.is_multiple_of(20) {
-        let listener = secrets::Listener::new(world.cuts.clone());
-        tracing::subscriber::with_default(listener, || world.run())
-    } else {
-        world.run()
-    };
-    let result = ran.and_then(|()| checks::check(&world));
-    (world, result)
-}
-
-thread_local! {
-    /// Whether a handler runs on this thread.
-    static HANDLING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Keeps what panicking handlers print to itself: a panic is a property that broke, and is told as one.
-pub fn quietly() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !HANDLING.get() {
-            usual(panic);
-        }
-    }));
-}
-
 /// A record of the world's bucket.
 fn read<T: serde::de::DeserializeOwned>(world: &World, key: &str) -> Option<T> {
     serde_json::from_slice(&world.store.object(key)?.body).ok()
-}
-
-fn words_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }
