@@ -361,7 +361,7 @@ pub(crate) const RECORDS: &[&str] = &[
     ".cancel.json",
     ".delivery.json",
     ".held.json",
-    ".unreadable.json",
+    ".unreadable-001.json",
     "end.json",
     "poller-001.json",
     "..",

@@ -27,6 +27,8 @@ struct SliceKeys {
     intents: BTreeSet<u32>,
     outcomes: BTreeSet<u32>,
     cancelled: BTreeSet<u32>,
+    /// How often the dataset of each send's collection could not be read.
+    unreadable: BTreeMap<u32, u32>,
     delivered: bool,
     held: BTreeSet<u32>,
     released: BTreeSet<u32>,
@@ -101,6 +103,8 @@ pub struct Collecting {
     pub cancel: Option<CancelRecord>,
     /// How often the slice has been held.
     pub holds: u32,
+    /// How often its dataset could not be read.
+    pub unreadable: u32,
 }
 
 impl Collecting {
@@ -136,6 +140,10 @@ impl AttemptKeys {
                     "cancel" => slice.cancelled.insert(number),
                     _ => false,
                 };
+                if let Some(times) = numbered(what, "unreadable-") {
+                    let known = slice.unreadable.entry(number).or_default();
+                    *known = times.max(*known);
+                }
             }
             [slice, what, "json"] => {
                 let Some(slice) = parse(slice) else { return };
@@ -233,7 +241,9 @@ impl AttemptKeys {
                 let believed = adopted_by_person.as_ref() == Some(&collection);
                 let since = outcome.at;
                 let holds = self.holds(slice);
-                let collecting = Collecting { send, collection, since, start_eta, adopted, believed, cancel, holds };
+                let unreadable = keys.unreadable.get(&send).copied().unwrap_or(0);
+                let collecting =
+                    Collecting { send, collection, since, start_eta, adopted, believed, cancel, holds, unreadable };
                 if keys.delivered {
                     let delivery = ledger::read_known(store, &keys::delivery(id, slice)).await?;
                     return Ok(SliceState::Delivered(collecting, Box::new(delivery)));
@@ -309,6 +319,8 @@ mod tests {
             keys::outcome(&id, slice, 1),
             keys::intent(&id, slice, 12),
             keys::cancel(&id, slice, 12),
+            keys::unreadable(&id, slice, 12, 1),
+            keys::unreadable(&id, slice, 12, 2),
             keys::delivery(&id, slice),
             keys::held(&id, slice, 1),
             keys::held(&id, slice, 2),
@@ -322,6 +334,7 @@ mod tests {
             intents: [1, 12].into(),
             outcomes: [1].into(),
             cancelled: [12].into(),
+            unreadable: [(12, 2)].into(),
             delivered: true,
             held: [1, 2].into(),
             released: [1].into(),

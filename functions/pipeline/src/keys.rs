@@ -181,9 +181,9 @@ pub fn cancel(id: &AttemptId, slice: Slice, send: u32) -> String {
     format!("{}{slice}.send-{send:03}.cancel.json", attempt(id))
 }
 
-/// That the dataset of a send's collection could not be read, and since when.
-pub fn unreadable(id: &AttemptId, slice: Slice, send: u32) -> String {
-    format!("{}{slice}.send-{send:03}.unreadable.json", attempt(id))
+/// That the dataset of a send's collection could not be read, for the `number`-th time (from 1).
+pub fn unreadable(id: &AttemptId, slice: Slice, send: u32, number: u32) -> String {
+    format!("{}{slice}.send-{send:03}.unreadable-{number:03}.json", attempt(id))
 }
 
 /// What was delivered.
@@ -214,6 +214,11 @@ pub fn message_tag(message_id: &str) -> String {
 /// The send that a collection answered.
 pub fn collection(id: &str) -> String {
     format!("ledger/collections/{}.json", segment(id))
+}
+
+/// Prefix of everything that is known about a collection.
+pub fn known_of(id: &str) -> String {
+    format!("ledger/collections/{}.", segment(id))
 }
 
 /// The `number`-th send (from 1) that claims a collection found in the job list.

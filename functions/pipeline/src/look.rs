@@ -22,12 +22,13 @@ const FILE_GRACE_SECONDS: i64 = 600;
 /// A job younger than this is not asked for its log on every look.
 const LOG_FROM_SECONDS: i64 = 300;
 
-/// A dataset that cannot be read is asked for again for so long.
+/// A dataset that cannot be read is asked for again for so long, and so often: looks may be days apart.
 const UNREADABLE_SECONDS_MAX: i64 = 86_400;
+const UNREADABLE_TIMES_MAX: u32 = 12;
 /// A collection that was told to stop so long ago, and still does not say that it has, is left to a person.
 const STOP_SECONDS_MAX: i64 = 2 * 86_400;
 
-/// A dataset could not be read for the first time.
+/// A dataset could not be read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Unreadable {
     v: u32,
@@ -285,10 +286,14 @@ impl Work<'_> {
             "the dataset could not be read"
         );
         // Whatever the collection's age is, a connection may break: what counts is since when.
-        let first = Unreadable { v: VERSION, at: now, why: why.clone() };
-        let first =
-            ledger::settle(&*self.pipeline.store, &keys::unreadable(&self.id, slice, collecting.send), first).await?;
-        if seconds_between(first.at, now) > UNREADABLE_SECONDS_MAX {
+        let store = &*self.pipeline.store;
+        let times = collecting.unreadable.saturating_add(1);
+        let record = Unreadable { v: VERSION, at: now, why: why.clone() };
+        ledger::write_once(store, &keys::unreadable(&self.id, slice, collecting.send, times), &record).await?;
+        let first = keys::unreadable(&self.id, slice, collecting.send, 1);
+        if times >= UNREADABLE_TIMES_MAX
+            && seconds_between(ledger::read_known::<Unreadable>(store, &first).await?.at, now) > UNREADABLE_SECONDS_MAX
+        {
             return self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, &why).await;
         }
         Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))

@@ -172,20 +172,26 @@ impl Work<'_> {
         Ok(Ok(found))
     }
 
+    /// Whose a listed job is. One listing tells whether anything is known about it at all, and mostly nothing is.
     pub(crate) async fn whose(&self, job: &ListedJob, slice: Slice, send: u32) -> Result<Whose, PortError> {
         let store = &*self.pipeline.store;
-        let me = self.send_id(slice, send);
-        if let Some(answered) = ledger::read::<CollectionRecord>(store, &keys::collection(&job.id)).await? {
-            return Ok(if answered.send == me { Whose::Ours } else { Whose::Others });
+        let known = ledger::list_all(store, &keys::known_of(&job.id)).await?;
+        if known.contains(&keys::collection(&job.id)) {
+            let answered: CollectionRecord = ledger::read_known(store, &keys::collection(&job.id)).await?;
+            // An answer that was recorded, and whose outcome was not: this send may be the search for it.
+            let ours = answered.send.attempt == self.id && answered.send.slice == slice && answered.send.send <= send;
+            return Ok(if ours { Whose::Ours } else { Whose::Others });
         }
         for number in 1.. {
-            let Some(Claim { owner: claim, .. }) = ledger::read(store, &keys::claim(&job.id, number)).await? else {
+            let key = keys::claim(&job.id, number);
+            if !known.contains(&key) {
                 return Ok(Whose::Nobodys { claim: number });
-            };
-            let given_up = store.get(&keys::renounced(&job.id, number)).await?.is_some();
-            let ours = claim.send.attempt == me.attempt && claim.send.slice == me.slice;
+            }
+            let Claim { owner: claim, .. } = ledger::read_known(store, &key).await?;
+            let given_up = known.contains(&keys::renounced(&job.id, number));
+            let ours = claim.send.attempt == self.id && claim.send.slice == slice;
             match (ours, given_up) {
-                (true, false) => return Ok(if claim.send == me { Whose::Claimed } else { Whose::Others }),
+                (true, false) => return Ok(if claim.send.send == send { Whose::Claimed } else { Whose::Others }),
                 (true, true) => return Ok(Whose::Others),
                 (false, false) => {
                     let found = AttemptKeys::load(store, &claim.send.attempt).await?;
