@@ -13,13 +13,13 @@ use adapters::aws::Aws;
 use anyhow::{Context, Result, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::template;
+pub use crate::template::FUNCTIONS;
 
-/// The three functions, by the names of their binaries.
-pub const FUNCTIONS: [&str; 3] = ["trigger", "poll", "retry"];
 /// Region of everything.
 pub const REGION: &str = "us-east-1";
 /// Name of the secret that is there when a stack is deployed.
@@ -175,8 +175,13 @@ impl Cloud {
 
     /// Deploys the template as a user would, with `sam deploy`. `functions` has a folder with an executable `bootstrap` for each function.
     pub async fn deploy(&self, name: &str, functions: &Path, parameters: &[(&str, &str)]) -> Result<Stack> {
+        self.deploy_template(name, &template::for_ministack(functions)?, parameters).await
+    }
+
+    /// Deploys a template, of which the test has made what it needs.
+    pub async fn deploy_template(&self, name: &str, content: &Value, parameters: &[(&str, &str)]) -> Result<Stack> {
         let template = self.folder.path().join(format!("{name}.json"));
-        fs::write(&template, template::for_ministack(functions)?.to_string())?;
+        fs::write(&template, content.to_string())?;
         let artifacts = "dropcollect-artifacts";
         if self.s3().head_bucket().bucket(artifacts).send().await.is_err() {
             self.s3().create_bucket().bucket(artifacts).send().await?;
@@ -220,6 +225,20 @@ impl Cloud {
             }
         }
         found
+    }
+
+    /// Calls a function of a stack, by the name of its resource, and gives its answer; an error if it has failed.
+    pub async fn invoke(&self, stack: &str, function: &str, event: &Value) -> Result<Value> {
+        let mut command = self.sam();
+        command.args(["remote", "invoke", function, "--stack-name", stack, "--output", "json"]);
+        command.arg("--event").arg(event.to_string());
+        // The test goes on meanwhile.
+        let said = tokio::task::spawn_blocking(move || command.output()).await??;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(said.status.success(), "sam remote invoke failed: {}{}", text(&said.stdout), text(&said.stderr));
+        let answer: Value = serde_json::from_slice(&said.stdout)?;
+        ensure!(answer["FunctionError"].is_null(), "{function} has failed: {answer:#}");
+        Ok(serde_json::from_str(answer["Payload"].as_str().context("no payload")?)?)
     }
 
     /// What the functions of a stack have written to their logs.
