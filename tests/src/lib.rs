@@ -3,5 +3,8 @@
 pub mod built;
 pub mod cloud;
 pub mod conformance;
+pub mod processes;
+pub mod stack;
 pub mod template;
+pub mod wire;
 pub mod world;
