@@ -75,4 +75,9 @@ invoke=(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port "$watch_por
 timeout 120 "${invoke[@]}" trigger --data-file infra/events/input-queue-test-event.json
 "$python" tests/lambda_watch.py drop "$scratch/dropped.json"
 timeout 60 "${invoke[@]}" trigger --data-file "$scratch/dropped.json"
+# While the run is open, the sweep counts it, and again when it is over.
+timeout 60 "${invoke[@]}" sweep --data-file infra/events/schedule.json >"$scratch/swept.json"
+"$python" tests/lambda_watch.py swept "$scratch/swept.json" 1
 timeout 200 "$python" tests/lambda_watch.py work "$watch_port"
+timeout 60 "${invoke[@]}" sweep --data-file infra/events/schedule.json >"$scratch/swept.json"
+"$python" tests/lambda_watch.py swept "$scratch/swept.json" 0

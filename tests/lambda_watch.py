@@ -2,7 +2,7 @@
 
 `prepare` makes the buckets and queues of the sample events. `drop FILE` drops a file of inputs and writes the event that `trigger` would get.
 `work PORT` plays the part of the event source mappings: it takes messages from the queues and hands them to `poll` and `retry` by
-`cargo lambda invoke`, until the manifest is there.
+`cargo lambda invoke`, until the manifest is there. `swept FILE RUNS` checks what the sweep has answered when so many runs are open.
 """
 
 import json
@@ -99,5 +99,14 @@ def work(port):
     print("the file was collected:", json.dumps(done["inputs"]))
 
 
+def swept(answer, open_runs):
+    """A run that is younger than two hours is counted and left alone."""
+    counts = json.loads(Path(answer).read_text())
+    print("swept:", json.dumps(counts), flush=True)
+    untouched = ("held_inputs", "reminded", "read_on", "overdue", "expiring", "late")
+    if counts["open_runs"] != int(open_runs) or counts["cut_short"] or any(counts[name] for name in untouched):
+        sys.exit(f"expected {open_runs} open runs and nothing to do")
+
+
 if __name__ == "__main__":
-    {"prepare": prepare, "drop": drop, "work": work}[sys.argv[1]](*sys.argv[2:])
+    {"prepare": prepare, "drop": drop, "work": work, "swept": swept}[sys.argv[1]](*sys.argv[2:])

@@ -1,6 +1,7 @@
 """A stand-in for a function: tries what the real one may do and what it must not, and writes down what it was told.
 
-Works a queue as the real one does: what it leaves is reported as a batch item failure and comes back when its visibility ends.
+Works a queue as the real one does: what it leaves is reported as a batch item failure and comes back when its visibility ends. A function
+without a queue gets the same work by a call.
 """
 
 import json
@@ -17,7 +18,7 @@ s3 = boto3.client("s3", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 secrets = boto3.client("secretsmanager", config=CONFIG)
 dataset = os.environ["DATASET_BUCKET"]
-name = next(word for word in ("Trigger", "Poll", "Retry") if f"{word}Function" in os.environ["AWS_LAMBDA_FUNCTION_NAME"])
+name = next(word for word in ("Trigger", "Poll", "Retry", "Sweep") if f"{word}Function" in os.environ["AWS_LAMBDA_FUNCTION_NAME"])
 
 
 def told(call):
@@ -44,15 +45,18 @@ def address(arn):
     return os.environ["POLL_QUEUE_URL"].rsplit("/", 1)[0] + "/" + arn.rsplit(":", 1)[1]
 
 
-def work(record, work):
-    queue = address(record["eventSourceARN"])
+def dead_letters(queue):
+    """The address of a queue's dead-letter queue."""
     redrive = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
-    dead = address(json.loads(redrive)["deadLetterTargetArn"])
+    return address(json.loads(redrive)["deadLetterTargetArn"])
+
+
+def work(deliveries, dead, work):
     inputs = {"Bucket": work["bucket"], "Key": work["key"]}
     absent = {**inputs, "Key": "absent"}
     own = {"Bucket": dataset, "Key": f"probe/{name}.own"}
     said = {
-        "deliveries": int(record["attributes"]["ApproximateReceiveCount"]),
+        "deliveries": deliveries,
         "input get": told(lambda: s3.get_object(**inputs)),
         "input get version": told(lambda: s3.get_object(**inputs, VersionId=work.get("version", "null"))),
         "input get absent": told(lambda: s3.get_object(**absent)),
@@ -75,6 +79,7 @@ def work(record, work):
         "send retry": told(lambda: sqs.send_message(QueueUrl=os.environ["RETRY_QUEUE_URL"], MessageBody="{}")),
         "send dead": told(lambda: sqs.send_message(QueueUrl=dead, MessageBody="{}")),
         "read dead": told(lambda: sqs.receive_message(QueueUrl=dead)),
+        "receive poll": told(lambda: sqs.receive_message(QueueUrl=os.environ["POLL_QUEUE_URL"])),
         "token": told(lambda: secrets.get_secret_value(SecretId=os.environ["BRIGHT_DATA_API_TOKEN_SECRET"])),
         "another secret": told(lambda: secrets.get_secret_value(SecretId="another")),
     }
@@ -90,6 +95,9 @@ def leave(record):
 
 
 def handle(event):
+    if "Records" not in event:
+        work(1, event["dead"], event)
+        return None
     failures = []
     for record in event["Records"]:
         body = json.loads(record["body"])
@@ -101,7 +109,7 @@ def handle(event):
         if record["attributes"]["ApproximateReceiveCount"] == "1":
             failures.append(leave(record))
         else:
-            work(record, body)
+            work(int(record["attributes"]["ApproximateReceiveCount"]), dead_letters(address(record["eventSourceARN"])), body)
     return {"batchItemFailures": failures}
 
 

@@ -65,10 +65,19 @@ impl Simulator {
 
     /// What was accepted so far, in figures.
     pub async fn summary(&self) -> Result<Value> {
+        self.known("summary").await
+    }
+
+    /// Every trigger that it has accepted, with its query and its inputs.
+    pub async fn jobs(&self) -> Result<Vec<Value>> {
+        Ok(serde_json::from_value(self.known("jobs").await?)?)
+    }
+
+    async fn known(&self, what: &str) -> Result<Value> {
         let host = self.address.trim_start_matches("http://");
         let mut stream = TcpStream::connect(host).await?;
         // HTTP/1.0 ends the body with the connection: no client is needed to read it.
-        stream.write_all(format!("GET /_simulator/summary HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
+        stream.write_all(format!("GET /_simulator/{what} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;

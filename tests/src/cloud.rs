@@ -13,13 +13,15 @@ use adapters::aws::Aws;
 use anyhow::{Context, Result, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::processes::Processes;
+pub use crate::stack::Stack;
 use crate::template;
+pub use crate::template::FUNCTIONS;
 
-/// The three functions, by the names of their binaries.
-pub const FUNCTIONS: [&str; 3] = ["trigger", "poll", "retry"];
 /// Region of everything.
 pub const REGION: &str = "us-east-1";
 /// Name of the secret that is there when a stack is deployed.
@@ -89,18 +91,6 @@ pub struct Cloud {
     folder: TempDir,
     tools: PathBuf,
     endpoint: String,
-}
-
-/// What a deployed stack calls its parts: the outputs of the template.
-pub struct Stack {
-    outputs: BTreeMap<String, String>,
-}
-
-impl Stack {
-    /// One output.
-    pub fn output(&self, name: &str) -> &str {
-        self.outputs.get(name).map_or_else(|| panic!("the stack has no output {name}"), String::as_str)
-    }
 }
 
 impl Cloud {
@@ -175,8 +165,13 @@ impl Cloud {
 
     /// Deploys the template as a user would, with `sam deploy`. `functions` has a folder with an executable `bootstrap` for each function.
     pub async fn deploy(&self, name: &str, functions: &Path, parameters: &[(&str, &str)]) -> Result<Stack> {
+        self.deploy_template(name, &template::for_ministack(functions)?, parameters).await
+    }
+
+    /// Deploys a template, of which the test has made what it needs.
+    pub async fn deploy_template(&self, name: &str, content: &Value, parameters: &[(&str, &str)]) -> Result<Stack> {
         let template = self.folder.path().join(format!("{name}.json"));
-        fs::write(&template, template::for_ministack(functions)?.to_string())?;
+        fs::write(&template, content.to_string())?;
         let artifacts = "dropcollect-artifacts";
         if self.s3().head_bucket().bucket(artifacts).send().await.is_err() {
             self.s3().create_bucket().bucket(artifacts).send().await?;
@@ -201,25 +196,26 @@ impl Cloud {
         ensure!(listed.status.success(), "sam list failed: {}", text(&listed.stderr));
         let outputs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&listed.stdout)?;
         let pair = |mut output: BTreeMap<_, _>| Some((output.remove("OutputKey")?, output.remove("OutputValue")?));
-        Ok(Stack { outputs: outputs.into_iter().filter_map(pair).collect() })
+        Ok(Stack::new(outputs.into_iter().filter_map(pair).collect(), self.s3(), self.sqs()))
     }
 
-    /// Ids of the processes that run a function now: the children of this MiniStack, and theirs, which Lambda's variables give its name.
-    pub fn processes_of(&self, function: &str) -> Vec<u32> {
-        let mut family = vec![self.process.child.id()];
-        let mut found = Vec::new();
-        while let Some(parent) = family.pop() {
-            for id in children(parent) {
-                let variables = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-                let name =
-                    variables.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"AWS_LAMBDA_FUNCTION_NAME="));
-                if name.is_some_and(|name| String::from_utf8_lossy(name).contains(function)) {
-                    found.push(id);
-                }
-                family.push(id);
-            }
-        }
-        found
+    /// The processes that it runs functions in.
+    pub fn processes(&self) -> Processes {
+        Processes::below(self.process.child.id())
+    }
+
+    /// Calls a function of a stack, by the name of its resource, and gives its answer; an error if it has failed.
+    pub async fn invoke(&self, stack: &str, function: &str, event: &Value) -> Result<Value> {
+        let mut command = self.sam();
+        command.args(["remote", "invoke", function, "--stack-name", stack, "--output", "json"]);
+        command.arg("--event").arg(event.to_string());
+        // The test goes on meanwhile.
+        let said = tokio::task::spawn_blocking(move || command.output()).await??;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(said.status.success(), "sam remote invoke failed: {}{}", text(&said.stdout), text(&said.stderr));
+        let answer: Value = serde_json::from_slice(&said.stdout)?;
+        ensure!(answer["FunctionError"].is_null(), "{function} has failed: {answer:#}");
+        Ok(serde_json::from_str(answer["Payload"].as_str().context("no payload")?)?)
     }
 
     /// What the functions of a stack have written to their logs.
@@ -245,13 +241,6 @@ impl Cloud {
     pub fn python(&self) -> PathBuf {
         self.tools.join("ministack/bin/python")
     }
-}
-
-/// The processes that this one has started and that have not ended.
-fn children(parent: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// The account's root.

@@ -3,6 +3,9 @@
 pub mod built;
 pub mod cloud;
 pub mod conformance;
+pub mod processes;
+pub mod stack;
 pub mod story;
 pub mod template;
+pub mod wire;
 pub mod world;

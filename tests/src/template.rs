@@ -51,24 +51,48 @@ fn written_out(tag: &str, inner: Value) -> Value {
     }
 }
 
-/// The template as the local AWS takes it: the same but for three things, each for a reason.
+/// The functions, by the names of their binaries.
+pub const FUNCTIONS: [&str; 4] = ["trigger", "poll", "retry", "sweep"];
+
+/// The resource of a function.
+fn resource(function: &str) -> String {
+    let (first, rest) = function.split_at(1);
+    format!("{}{rest}Function", first.to_ascii_uppercase())
+}
+
+/// The template as the local AWS takes it: the same but for four things, each for a reason.
 pub fn for_ministack(functions: &Path) -> Result<Value> {
     let mut template = load()?;
     let resources = template["Resources"].as_object_mut().context("no resources")?;
     // Its requests are plain http, and it does enforce bucket policies.
     resources.remove("InputBucketPolicy").context("no InputBucketPolicy")?;
     resources.remove("DatasetBucketPolicy").context("no DatasetBucketPolicy")?;
-    for (function, event, folder) in
-        [("TriggerFunction", "Input", "trigger"), ("PollFunction", "Poll", "poll"), ("RetryFunction", "Retry", "retry")]
-    {
-        let properties = resources[function]["Properties"].as_object_mut().context("no properties")?;
+    for function in FUNCTIONS {
+        let properties = resources[&resource(function)]["Properties"].as_object_mut().context("no properties")?;
         // What was built by cargo is deployed, not what cargo-lambda would build.
-        properties.insert("CodeUri".to_owned(), json!(functions.join(folder)));
-        // It keeps a parameter of type Number as text, and its poller then compares text with a number.
-        properties["Events"][event]["Properties"]["ScalingConfig"]["MaximumConcurrency"] = json!(10);
+        properties.insert("CodeUri".to_owned(), json!(functions.join(function)));
+        let events = properties["Events"].as_object_mut().context("no events")?;
+        for event in events.values_mut().filter(|event| event["Type"] == "SQS") {
+            // It keeps a parameter of type Number as text, and its poller then compares text with a number.
+            event["Properties"]["ScalingConfig"]["MaximumConcurrency"] = json!(10);
+        }
     }
     allow_batches(&mut template["Resources"]);
     Ok(template)
+}
+
+/// Makes waits short that a test would have to sit out: a function's turn, which a send may stay in doubt for; the time until a message
+/// comes back whose function died before it had taken it up; and how little the job list may be said to lag.
+pub fn hurry(template: &mut Value, turn_seconds: u32, hidden_seconds: u32) -> Result<()> {
+    template["Parameters"]["InDoubtWindowSeconds"]["MinValue"] = json!(1);
+    let resources = template["Resources"].as_object_mut().context("no resources")?;
+    for function in FUNCTIONS {
+        resources[&resource(function)]["Properties"]["Timeout"] = json!(turn_seconds);
+    }
+    for queue in ["InputQueue", "PollQueue", "RetryQueue"] {
+        resources[queue]["Properties"]["VisibilityTimeout"] = json!(hidden_seconds);
+    }
+    Ok(())
 }
 
 /// AWS asks for `sqs:SendMessage` for `SendMessageBatch`; MiniStack asks for a permission that AWS does not have.

@@ -1,19 +1,15 @@
 //! A file is dropped into a deployed stack: the real template, the real functions, a local AWS that enforces IAM, and the simulator as the API.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_sdk_sqs::types::QueueAttributeName::{
-    ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed, ApproximateNumberOfMessagesNotVisible,
-    VisibilityTimeout,
-};
+use aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
 use dropcollect_tests::built::{self, Simulator};
 use dropcollect_tests::cloud::{Cloud, SECRET, Stack, TOKEN, wait_for};
+use dropcollect_tests::stack::{DEAD_LETTER_QUEUES, Dropped};
 use dropcollect_tests::template;
 use jiff::Timestamp;
-use pipeline::words::InputObject;
 use serde_json::{Value, json};
 
 /// Three attempts with their first looks, on a busy machine.
@@ -56,25 +52,20 @@ async fn collected_in_spite_of_a_kill(cloud: &Cloud, stack: &Stack, simulator: &
     // On a busy machine it may die before it has taken up its message, which then comes back after the queue's own 90 minutes.
     let queue = cloud.sqs().set_queue_attributes().queue_url(stack.output("PollQueueUrl"));
     queue.attributes(VisibilityTimeout, "30").send().await?;
-    let event: Value = serde_json::from_str(&drop_file(cloud, stack).await?)?;
-    let found = &event["Records"][0]["s3"];
-    let object: InputObject = serde_json::from_value(json!({
-        "bucket": found["bucket"]["name"], "key": KEY, "version_id": found["object"]["versionId"],
-    }))?;
-    let started = async || Ok(cloud.processes_of("PollFunction").first().copied());
+    let Dropped { object, .. } = drop_file(stack).await?;
+    let started = async || Ok(cloud.processes().of("PollFunction").pop());
     let poll = wait_for("poll to start", LIMIT, started).await?;
     // By then it has taken up its message and asks for the dataset, which takes twice as long.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(Command::new("kill").args(["-KILL", &poll.to_string()]).status()?.success(), "poll has ended by itself");
+    assert!(poll.kill(), "poll has ended by itself");
     for batch in [1, 2].repeat(3) {
         let now = Timestamp::now();
         let id =
             json!({"v": 1, "run": object.run(), "batch": batch, "attempt": 1, "generation": 1, "sender_gone_at": now});
-        let send = cloud.sqs().send_message().queue_url(stack.output("PollQueueUrl"));
-        send.message_body(id.to_string()).send().await?;
+        stack.send("PollQueueUrl", &id.to_string()).await?;
     }
 
-    let (_, manifest) = manifest(cloud, stack).await?;
+    let (_, manifest) = manifest(stack).await?;
     assert_eq!(
         manifest["inputs"],
         json!({"read": 20, "rejected": 1, "duplicates": 1, "with_records": 14, "no_record": 2, "failed": 2})
@@ -86,13 +77,13 @@ async fn collected_in_spite_of_a_kill(cloud: &Cloud, stack: &Stack, simulator: &
     let paid = simulator.summary().await?;
     assert_eq!(paid["accepted_triggers"], collections.len(), "{paid:#}\n{manifest:#}");
     assert_eq!(paid["inputs_paid_again_after_success"], 0, "{paid:#}");
-    assert_eq!(waiting(cloud, stack.output("PollDeadLetterQueueUrl")).await?, 0);
+    assert_eq!(stack.waiting("PollDeadLetterQueueUrl").await?, 0);
     Ok(())
 }
 
 async fn collected(cloud: &Cloud, stack: &Stack, simulator: &Simulator) -> Result<()> {
-    let event = drop_file(cloud, stack).await?;
-    let (prefix, manifest) = manifest(cloud, stack).await?;
+    let Dropped { event, .. } = drop_file(stack).await?;
+    let (prefix, manifest) = manifest(stack).await?;
 
     assert_eq!(manifest["state"], "complete_with_failures", "{manifest:#}");
     assert_eq!(manifest["collector"], "c_abc123");
@@ -107,17 +98,17 @@ async fn collected(cloud: &Cloud, stack: &Stack, simulator: &Simulator) -> Resul
     );
 
     let run = prefix.trim_start_matches("output/");
-    records_are_there(cloud, stack, &manifest).await?;
-    failures_are_there(cloud, stack, run).await?;
+    records_are_there(stack, &manifest).await?;
+    failures_are_there(stack, run).await?;
 
     let paid = simulator.summary().await?;
     assert_eq!(paid["inputs_paid_again_after_success"], 0, "{paid:#}");
     let collections = manifest["collections"].as_array().map_or(0, Vec::len);
     assert_eq!(paid["accepted_triggers"], collections, "{paid:#}\n{manifest:#}");
 
-    a_second_copy_of_the_event_changes_nothing(cloud, stack, simulator, &event).await?;
-    for queue in ["InputDeadLetterQueueUrl", "PollDeadLetterQueueUrl", "RetryDeadLetterQueueUrl"] {
-        assert_eq!(waiting(cloud, stack.output(queue)).await?, 0, "{queue}");
+    a_second_copy_of_the_event_changes_nothing(stack, simulator, &event).await?;
+    for queue in DEAD_LETTER_QUEUES {
+        assert_eq!(stack.waiting(queue).await?, 0, "{queue}");
     }
     let logs = cloud.function_logs(NAME)?;
     assert!(logs.contains("trigger"), "no logs: {logs}");
@@ -136,44 +127,21 @@ fn rows() -> Vec<String> {
     rows
 }
 
-/// Drops the file and gives the S3 event that was sent for it, to be sent again.
-async fn drop_file(cloud: &Cloud, stack: &Stack) -> Result<String> {
-    let body = format!("url,note\n{}\n", rows().join("\n"));
-    let (bucket, bytes) = (stack.output("InputBucket"), body.len());
-    let put = cloud.s3().put_object().bucket(bucket).key(KEY).body(body.into_bytes().into()).send().await?;
-    Ok(json!({"Records": [{
-        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventName": "ObjectCreated:Put",
-        "eventTime": Timestamp::now().to_string(),
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "bucket": {"name": bucket, "arn": format!("arn:aws:s3:::{bucket}")},
-            "object": {
-                "key": "a+folder/inputs+%C3%BC.csv", "size": bytes, "sequencer": "00",
-                "eTag": put.e_tag().context("no ETag")?.trim_matches('"'),
-                "versionId": put.version_id().context("no version")?,
-            },
-        },
-    }]})
-    .to_string())
+async fn drop_file(stack: &Stack) -> Result<Dropped> {
+    stack.drop_file(KEY, format!("url,note\n{}\n", rows().join("\n"))).await
 }
 
 /// Waits for the manifest; gives the folder of the run and what the manifest says.
-async fn manifest(cloud: &Cloud, stack: &Stack) -> Result<(String, Value)> {
-    wait_for("the manifest", LIMIT, async || {
-        let keys = keys(cloud, stack, "output/").await?;
-        let Some(key) = keys.into_keys().find(|key| key.ends_with("/manifest.json")) else { return Ok(None) };
-        let manifest = serde_json::from_str(&text(cloud, stack, &key).await?)?;
-        Ok(Some((key.trim_end_matches("manifest.json").to_owned(), manifest)))
-    })
-    .await
+async fn manifest(stack: &Stack) -> Result<(String, Value)> {
+    wait_for("the manifest", LIMIT, async || Ok(stack.manifests().await?.pop())).await
 }
 
-async fn records_are_there(cloud: &Cloud, stack: &Stack, manifest: &Value) -> Result<()> {
+async fn records_are_there(stack: &Stack, manifest: &Value) -> Result<()> {
     let mut records = 0;
     let mut urls = BTreeSet::new();
     for output in manifest["outputs"].as_array().context("no outputs")? {
         let key = output["key"].as_str().context("no key")?;
-        let body = text(cloud, stack, key).await?;
+        let body = stack.text(key).await?;
         assert_eq!(output["bytes"], body.len(), "{key}");
         assert_eq!(output["records"], body.lines().count(), "{key}");
         for line in body.lines() {
@@ -188,14 +156,14 @@ async fn records_are_there(cloud: &Cloud, stack: &Stack, manifest: &Value) -> Re
     Ok(())
 }
 
-async fn failures_are_there(cloud: &Cloud, stack: &Stack, run: &str) -> Result<()> {
-    let failed = text(cloud, stack, &format!("failed/{run}failed.csv")).await?;
+async fn failures_are_there(stack: &Stack, run: &str) -> Result<()> {
+    let failed = stack.text(&format!("failed/{run}failed.csv")).await?;
     let expected: Vec<_> = rows().into_iter().filter(|row| row.contains("/dead/")).collect();
     let mut lines = failed.lines();
     assert_eq!(lines.next(), Some("url,note"));
     assert_eq!(lines.collect::<Vec<_>>(), expected, "rows are given back as they were written");
 
-    let errors = text(cloud, stack, &format!("failed/{run}errors.ndjson")).await?;
+    let errors = stack.text(&format!("failed/{run}errors.ndjson")).await?;
     let errors = errors.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     assert_eq!(errors.len(), 3, "{errors:#?}");
     for error in errors {
@@ -206,52 +174,15 @@ async fn failures_are_there(cloud: &Cloud, stack: &Stack, run: &str) -> Result<(
     Ok(())
 }
 
-async fn a_second_copy_of_the_event_changes_nothing(
-    cloud: &Cloud,
-    stack: &Stack,
-    simulator: &Simulator,
-    event: &str,
-) -> Result<()> {
-    let queues = ["InputQueueUrl", "PollQueueUrl", "RetryQueueUrl"];
-    wait_for("the queues to become empty", LIMIT, async || {
-        let mut messages = 0;
-        for queue in queues {
-            messages += waiting(cloud, stack.output(queue)).await?;
-        }
-        Ok((messages == 0).then_some(()))
-    })
-    .await?;
-    let before = (keys(cloud, stack, "").await?, simulator.summary().await?);
+async fn a_second_copy_of_the_event_changes_nothing(stack: &Stack, simulator: &Simulator, event: &str) -> Result<()> {
+    let empty = async || Ok((stack.all_waiting().await? == 0).then_some(()));
+    wait_for("the queues to become empty", LIMIT, empty).await?;
+    let before = (stack.keys("").await?, simulator.summary().await?);
 
-    let queue = stack.output("InputQueueUrl");
-    cloud.sqs().send_message().queue_url(queue).message_body(event).send().await?;
-    wait_for("the second copy to be done", LIMIT, async || Ok((waiting(cloud, queue).await? == 0).then_some(())))
-        .await?;
+    stack.send("InputQueueUrl", event).await?;
+    wait_for("the second copy to be done", LIMIT, empty).await?;
 
-    let after = (keys(cloud, stack, "").await?, simulator.summary().await?);
+    let after = (stack.keys("").await?, simulator.summary().await?);
     assert_eq!(before, after);
     Ok(())
-}
-
-/// All keys of the dataset bucket that begin with `prefix`, with their versions.
-async fn keys(cloud: &Cloud, stack: &Stack, prefix: &str) -> Result<BTreeMap<String, String>> {
-    let listed = cloud.s3().list_objects_v2().bucket(stack.output("DatasetBucket")).prefix(prefix).send().await?;
-    let versions = listed.contents().iter().filter_map(|object| Some((object.key()?.into(), object.e_tag()?.into())));
-    Ok(versions.collect())
-}
-
-async fn text(cloud: &Cloud, stack: &Stack, key: &str) -> Result<String> {
-    let found = cloud.s3().get_object().bucket(stack.output("DatasetBucket")).key(key).send().await;
-    let bytes = found.with_context(|| key.to_owned())?.body.collect().await?.into_bytes();
-    Ok(String::from_utf8(bytes.into())?)
-}
-
-/// Messages of a queue, in whatever state.
-async fn waiting(cloud: &Cloud, queue: &str) -> Result<u64> {
-    let names =
-        [ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed, ApproximateNumberOfMessagesNotVisible];
-    let asked = cloud.sqs().get_queue_attributes().queue_url(queue).set_attribute_names(Some(names.into()));
-    let answer = asked.send().await?;
-    let counts = answer.attributes().into_iter().flatten().filter_map(|(_, count)| count.parse::<u64>().ok());
-    Ok(counts.sum())
 }

@@ -48,6 +48,14 @@ fn a_reminder_in_the_poll_queue() {
 }
 
 #[test]
+fn the_schedule_of_the_sweep() {
+    let event: Value = serde_json::from_str(&sample("schedule.json")).unwrap();
+    assert_eq!((&event["source"], &event["detail-type"]), (&"aws.events".into(), &"Scheduled Event".into()));
+    // The sweep takes nothing from it.
+    assert_eq!(event["detail"], serde_json::json!({}));
+}
+
+#[test]
 fn an_order_in_the_retry_queue() {
     let order = RetryOrder::decode(&body("retry-queue.json")).unwrap();
     assert!(order.attempt.attempt > 1, "the first attempt is never ordered");

@@ -8,8 +8,11 @@ use dropcollect_tests::template;
 use pipeline::policy::{Policy, limits};
 use serde_json::{Value, json};
 
-/// Function, its queue, and the event of the function that names the queue.
-const FUNCTIONS: [(&str, &str, &str); 3] = [
+/// Function, and its binary.
+const FUNCTIONS: [(&str, &str); 4] =
+    [("TriggerFunction", "trigger"), ("PollFunction", "poll"), ("RetryFunction", "retry"), ("SweepFunction", "sweep")];
+/// Function that works on messages, its queue, and the event of the function that names the queue.
+const WORKERS: [(&str, &str, &str); 3] = [
     ("TriggerFunction", "InputQueue", "Input"),
     ("PollFunction", "PollQueue", "Poll"),
     ("RetryFunction", "RetryQueue", "Retry"),
@@ -51,15 +54,15 @@ fn sorted<const N: usize>(names: [&str; N]) -> Vec<String> {
 // ---- functions ----
 
 #[test]
-fn there_are_exactly_three_functions() {
-    assert_eq!(resources_of("AWS::Serverless::Function"), sorted(FUNCTIONS.map(|(function, ..)| function)));
+fn there_are_exactly_four_functions() {
+    assert_eq!(resources_of("AWS::Serverless::Function"), sorted(FUNCTIONS.map(|(function, _)| function)));
 }
 
 #[test]
 fn functions_are_built_by_cargo_lambda_for_the_chosen_processor() {
     assert_eq!(at("/Globals/Function/Runtime"), "provided.al2023");
     assert_eq!(at("/Globals/Function/Architectures"), json!([{"Ref": "Architecture"}]));
-    for (function, binary) in [("TriggerFunction", "trigger"), ("PollFunction", "poll"), ("RetryFunction", "retry")] {
+    for (function, binary) in FUNCTIONS {
         let metadata = at(&format!("/Resources/{function}/Metadata"));
         assert_eq!(metadata, json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": binary}}));
         let package = format!("functions/{binary}");
@@ -77,14 +80,14 @@ fn a_function_ends_within_lambdas_limit() {
 
 #[test]
 fn one_message_at_a_time() {
-    for (function, _, name) in FUNCTIONS {
+    for (function, _, name) in WORKERS {
         assert_eq!(event(function, name, "BatchSize"), 1, "{function}");
     }
 }
 
 #[test]
 fn each_function_is_fed_by_its_own_queue() {
-    for (function, queue, name) in FUNCTIONS {
+    for (function, queue, name) in WORKERS {
         let events = property(function, "Events");
         assert_eq!(events.as_object().map(|events| events.len()), Some(1), "{function}");
         assert_eq!(event(function, name, "Queue"), json!({"Fn::GetAtt": [queue, "Arn"]}));
@@ -93,15 +96,35 @@ fn each_function_is_fed_by_its_own_queue() {
 }
 
 #[test]
+fn the_sweep_runs_by_the_clock_and_only_then() {
+    let hourly = json!({"Hourly": {"Type": "Schedule", "Properties": {"Schedule": "rate(1 hour)"}}});
+    assert_eq!(property("SweepFunction", "Events"), hourly);
+}
+
+#[test]
+fn a_sweep_that_failed_is_not_repeated() {
+    // Lambda repeats an asynchronous call twice unless it is told not to, and whatever made it fail is still there.
+    assert_eq!(property("SweepFunction", "EventInvokeConfig"), json!({"MaximumRetryAttempts": 0}));
+    for (function, ..) in WORKERS {
+        assert!(property(function, "EventInvokeConfig").is_null(), "{function}: a queue does not call asynchronously");
+    }
+}
+
+#[test]
+fn the_sweep_ends_before_the_next_one_begins() {
+    assert!(number("SweepFunction", "Timeout") <= 3_600);
+}
+
+#[test]
 fn a_message_that_waits_is_reported_as_a_batch_item_failure() {
-    for (function, _, name) in FUNCTIONS {
+    for (function, _, name) in WORKERS {
         assert_eq!(event(function, name, "FunctionResponseTypes"), json!(["ReportBatchItemFailures"]), "{function}");
     }
 }
 
 #[test]
 fn concurrency_is_bounded_at_the_queue() {
-    for (function, _, name) in FUNCTIONS {
+    for (function, _, name) in WORKERS {
         let bound = event(function, name, "ScalingConfig/MaximumConcurrency");
         assert_eq!(bound, json!({"Ref": "MaxConcurrency"}), "{function}");
         assert!(property(function, "ReservedConcurrentExecutions").is_null(), "{function}");
@@ -115,16 +138,19 @@ fn lambdas_loop_guard_is_off_for_the_legitimate_loop_only() {
     assert!(property("TriggerFunction", "RecursiveLoop").is_null());
     assert_eq!(property("PollFunction", "RecursiveLoop"), "Allow");
     assert_eq!(property("RetryFunction", "RecursiveLoop"), "Allow");
+    // It sends to the poll queue, but no message leads back to it.
+    assert!(property("SweepFunction", "RecursiveLoop").is_null());
 }
 
 #[test]
 fn logs_are_json_and_do_not_stay_for_ever() {
-    for (function, logs) in
-        [("TriggerFunction", "TriggerLogs"), ("PollFunction", "PollLogs"), ("RetryFunction", "RetryLogs")]
-    {
+    for (function, binary) in FUNCTIONS {
+        let logs = function.replace("Function", "Logs");
+        // CloudWatch reads the sweep's metrics from its log.
+        assert_eq!(property(&logs, "LogGroupName/Fn::Sub"), format!("/aws/lambda/${{AWS::StackName}}-{binary}"));
         assert_eq!(property(function, "LoggingConfig/LogFormat"), "JSON");
         assert_eq!(property(function, "LoggingConfig/LogGroup"), json!({"Ref": logs}));
-        assert_eq!(property(logs, "RetentionInDays"), json!({"Ref": "LogRetentionDays"}));
+        assert_eq!(property(&logs, "RetentionInDays"), json!({"Ref": "LogRetentionDays"}));
     }
 }
 
@@ -214,7 +240,7 @@ fn the_token_is_never_shown() {
 
 #[test]
 fn a_message_stays_hidden_six_times_as_long_as_its_function_may_run() {
-    for (function, queue, _) in FUNCTIONS {
+    for (function, queue, _) in WORKERS {
         let hidden = number(queue, "VisibilityTimeout");
         assert!(hidden >= 6 * number(function, "Timeout"), "{queue}");
         assert!(hidden <= 43_200, "{queue}: SQS allows 12 hours");
@@ -223,7 +249,7 @@ fn a_message_stays_hidden_six_times_as_long_as_its_function_may_run() {
 
 #[test]
 fn every_queue_has_a_dead_letter_queue_of_its_own() {
-    for ((_, queue, _), dead) in FUNCTIONS.into_iter().zip(DEAD_LETTER_QUEUES) {
+    for ((_, queue, _), dead) in WORKERS.into_iter().zip(DEAD_LETTER_QUEUES) {
         let target = property(queue, "RedrivePolicy/deadLetterTargetArn");
         assert_eq!(target, json!({"Fn::GetAtt": [dead, "Arn"]}));
     }
@@ -231,7 +257,7 @@ fn every_queue_has_a_dead_letter_queue_of_its_own() {
 
 #[test]
 fn a_dead_letter_queue_takes_from_its_own_queue_only() {
-    for ((_, queue, _), dead) in FUNCTIONS.into_iter().zip(DEAD_LETTER_QUEUES) {
+    for ((_, queue, _), dead) in WORKERS.into_iter().zip(DEAD_LETTER_QUEUES) {
         let allowed = property(dead, "RedriveAllowPolicy");
         assert_eq!(allowed["redrivePermission"], "byQueue", "{dead}");
         // The name is written down twice, because the two queues cannot refer to each other.
@@ -253,7 +279,9 @@ fn messages_live_as_long_as_sqs_keeps_them() {
 fn a_message_may_come_back_as_often_as_waiting_needs() {
     // 1000 is the greatest count that SQS takes.
     assert_eq!(number("PollQueue", "RedrivePolicy/maxReceiveCount"), 1000);
-    assert_eq!(number("RetryQueue", "RedrivePolicy/maxReceiveCount"), 1000);
+    // Nothing waits in the retry queue. The function sets a message aside, with the reason, at its tenth failure: well before the queue
+    // does it without one.
+    assert_eq!(number("RetryQueue", "RedrivePolicy/maxReceiveCount"), 20);
     assert!((10..=100).contains(&number("InputQueue", "RedrivePolicy/maxReceiveCount")));
 }
 
@@ -346,8 +374,10 @@ fn replaced_input_outlives_every_event_that_is_still_acted_on() {
 #[test]
 fn names_that_people_need_are_outputs() {
     let outputs = at("/Outputs");
-    for (function, queue, _) in FUNCTIONS {
+    for (function, _) in FUNCTIONS {
         assert_eq!(outputs[function]["Value"], json!({"Ref": function}));
+    }
+    for (_, queue, _) in WORKERS {
         assert_eq!(outputs[format!("{queue}Url")]["Value"], json!({"Ref": queue}));
     }
     for dead in DEAD_LETTER_QUEUES {

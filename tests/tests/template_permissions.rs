@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use dropcollect_tests::template;
 use serde_json::{Value, json};
 
-const ROLES: [&str; 3] = ["TriggerRole", "PollRole", "RetryRole"];
+const ROLES: [&str; 4] = ["TriggerRole", "PollRole", "RetryRole", "SweepRole"];
+/// Those that read files.
+const READERS: [&str; 2] = ["TriggerRole", "SweepRole"];
 
 static TEMPLATE: LazyLock<Value> = LazyLock::new(|| template::load().unwrap());
 
@@ -104,11 +106,12 @@ fn no_resource_is_everything() {
 }
 
 #[test]
-fn only_trigger_reads_the_input_bucket() {
+fn only_trigger_and_sweep_read_the_input_bucket() {
     let reads = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"];
-    assert_eq!(allowed_on("TriggerRole", "InputBucket"), reads);
-    assert!(allowed_on("PollRole", "InputBucket").is_empty());
-    assert!(allowed_on("RetryRole", "InputBucket").is_empty());
+    for role in ROLES {
+        let expected: &[&str] = if READERS.contains(&role) { &reads } else { &[] };
+        assert_eq!(allowed_on(role, "InputBucket"), expected, "{role}");
+    }
 }
 
 #[test]
@@ -119,7 +122,7 @@ fn every_write_to_the_input_bucket_is_denied() {
         let everything = json!([{"Fn::GetAtt": ["InputBucket", "Arn"]}, {"Fn::Sub": "${InputBucket.Arn}/*"}]);
         assert_eq!(deny["Resource"], everything, "{role}");
         assert!(deny["Condition"].is_null(), "{role}");
-        if role == "TriggerRole" {
+        if READERS.contains(&role) {
             assert!(deny["Action"].is_null());
             for spared in list(&deny["NotAction"]) {
                 let spared = spared.as_str().unwrap();
@@ -143,8 +146,8 @@ fn everyone_reads_writes_and_lists_datasets_and_nobody_deletes() {
 #[test]
 fn a_missing_key_is_seen_as_missing() {
     // S3 answers 403 in place of 404 to whoever may not list, also when the permission is narrowed to a prefix.
-    for (role, bucket) in ROLES.map(|role| (role, "DatasetBucket")).into_iter().chain([("TriggerRole", "InputBucket")])
-    {
+    let inputs = READERS.map(|role| (role, "InputBucket"));
+    for (role, bucket) in ROLES.map(|role| (role, "DatasetBucket")).into_iter().chain(inputs) {
         let arn = json!({"Fn::GetAtt": [bucket, "Arn"]});
         let lists = |statement: &Value| {
             list(&statement["Action"]).contains(&json!("s3:ListBucket"))
@@ -160,9 +163,10 @@ fn messages_go_only_where_the_design_sends_them() {
     let queues = ["InputQueue", "PollQueue", "RetryQueue"];
     let dead = ["InputDeadLetterQueue", "PollDeadLetterQueue", "RetryDeadLetterQueue"];
     for (role, receives, sends) in [
-        ("TriggerRole", "InputQueue", vec!["PollQueue", "InputDeadLetterQueue"]),
-        ("PollRole", "PollQueue", vec!["PollQueue", "RetryQueue", "PollDeadLetterQueue"]),
-        ("RetryRole", "RetryQueue", vec!["PollQueue", "RetryDeadLetterQueue"]),
+        ("TriggerRole", Some("InputQueue"), vec!["PollQueue", "InputDeadLetterQueue"]),
+        ("PollRole", Some("PollQueue"), vec!["PollQueue", "RetryQueue", "PollDeadLetterQueue"]),
+        ("RetryRole", Some("RetryQueue"), vec!["PollQueue", "RetryDeadLetterQueue"]),
+        ("SweepRole", None, vec!["PollQueue"]),
     ] {
         for queue in queues.into_iter().chain(dead) {
             let allowed = allowed_on(role, queue);
@@ -171,7 +175,7 @@ fn messages_go_only_where_the_design_sends_them() {
             for action in
                 ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
             {
-                assert_eq!(may(action), queue == receives, "{role} {action} {queue}");
+                assert_eq!(may(action), Some(queue) == receives, "{role} {action} {queue}");
             }
         }
     }

@@ -294,7 +294,13 @@ impl Work<'_> {
         if times >= UNREADABLE_TIMES_MAX
             && seconds_between(ledger::read_known::<Unreadable>(store, &first).await?.at, now) > UNREADABLE_SECONDS_MAX
         {
-            return self.conclude_without_data(slice, collecting, codes::DATASET_UNREADABLE, &why).await;
+            // Records were paid for and are still there: whether they are given up is not for a program to say.
+            let message = format!(
+                "the dataset of {} could not be read {times} times within a day ({why}): look in the control panel; adopt it to try again, or give up",
+                collecting.collection
+            );
+            let (send, collection, holds) = (collecting.send, Some(collecting.collection.clone()), collecting.holds);
+            return self.hold(slice, Why { reason: "dataset_unreadable", message, send, collection, holds }).await;
         }
         Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))
     }

@@ -15,6 +15,7 @@ use crate::ledger::{self, EndRecord, HeldMark, RunRecord, VERSION};
 use crate::messages::{Reminder, Turn};
 use crate::ports::{Inputs, PortError, QueueName};
 use crate::schedule::{later, seconds_between};
+use crate::status;
 use crate::words::{AttemptId, Slice};
 
 /// A run is left alone for so long after its beginning; after that it is swept whenever its age has doubled, and at least daily.
@@ -127,7 +128,10 @@ impl Pipeline {
         let store = &*self.store;
         let manifest = keys::manifest(&run.path, &run.run);
         if store.list(&manifest, None).await?.keys.first() == Some(&manifest) {
-            // Whoever wrote it was cut off before the last step.
+            // Whoever wrote it was cut off before the last steps.
+            if status::lags(self, &run.path, &run.run).await? {
+                status::conclude(self, &run.path, &ledger::read_known(store, &manifest).await?).await?;
+            }
             return self.mark_over(run).await;
         }
         let now = self.clock.now();

@@ -79,7 +79,8 @@ impl World {
         for (run, key) in &runs {
             let listed = self.held(run);
             let over = self.store.object(&keys::manifest(&keys::input_path(key), run)).is_some();
-            still |= !over && listed.is_empty();
+            // Beside what is held, something may have lost its message.
+            still |= !over && (listed.is_empty() || self.repeats.losses > 0);
             held.extend(listed);
         }
         if still && self.people.rescues > 0 {

@@ -15,13 +15,15 @@ pub(super) fn looks_are_bounded(world: &World) -> Result<(), String> {
     let cancels = keys.iter().filter(|key| key.ends_with(".cancel.json"));
     let cancelled: BTreeSet<String> =
         cancels.filter_map(|key| read::<CancelRecord>(world, key)).map(|cancel| cancel.collection).collect();
+    let decisions = keys.iter().filter(|key| key.contains(".released-")).count();
     let service = world.outside.service();
     for (id, looks) in world.cuts.looks() {
         let Some(job) = service.jobs().find(|job| job.id() == id) else { continue };
         let seconds = seconds_between(job.at(), looks.last).max(0) as f64;
         let growing = (0.12 * seconds / 5.0 + 1.0).ln() / 1.12_f64.ln();
         // Waiting for a collection to stop that was told to begins with short waits again.
-        let series = if cancelled.contains(&id) { 2.0 } else { 1.0 };
+        // So does one that a person decided to go on with.
+        let series = if cancelled.contains(&id) { 2.0 } else { 1.0 } + decisions as f64;
         let bound = 4.0 + series * growing + seconds / 3_600.0 + disturbed as f64;
         if looks.count as f64 > bound {
             return Err(format!("{id} was looked at {} times in {seconds} s, {bound:.0} are enough", looks.count));
