@@ -62,6 +62,8 @@ pub struct Aim {
     pub budget: usize,
     /// One effect in so many is cut.
     pub rarity: usize,
+    /// An effect takes less than so many milliseconds.
+    pub pause_ms: usize,
     /// Only these, if there are any: common effects would use the budget up before a rare one comes.
     pub only: BTreeSet<Point>,
 }
@@ -198,7 +200,11 @@ impl Cuts {
         self.note(point.call);
         self.note(detail);
         Yield(false).await;
-        let pause = self.lock().dice.below(40) as i64;
+        let pause = {
+            let mut state = self.lock();
+            let longest = state.aim.pause_ms;
+            state.dice.below(longest) as i64
+        };
         self.pass(SignedDuration::from_millis(pause));
         if self.clock.now() >= self.lock().ends_at {
             self.die().await;

@@ -30,6 +30,13 @@ pub(super) fn drop_some(dice: &mut Dice, inputs: &MemoryInputs, now: Timestamp, 
     (0..1 + dice.below(3)).map(|number| drop_one(dice, inputs, number, now, calm)).collect()
 }
 
+/// Drops one file of so many good rows.
+pub(super) fn drop_rows(inputs: &MemoryInputs, rows: usize, now: Timestamp) -> Dropped {
+    let lines: Vec<String> = (0..rows).map(|row| format!(r#"{{"url":"https://shop.example/{row}"}}"#)).collect();
+    let object = inputs.put("in", "crowd.ndjson", lines.join("\n"), &BTreeMap::new(), now);
+    Dropped { object, collector: None, read: rows as u64, rejected: 0, duplicates: 0, inputs: lines }
+}
+
 fn drop_one(dice: &mut Dice, inputs: &MemoryInputs, number: usize, now: Timestamp, calm: bool) -> Dropped {
     let rows = dice.pick(&[1, 2, 5, 12, 30]);
     let mut unique = Vec::new();

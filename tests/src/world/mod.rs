@@ -32,7 +32,7 @@ use jiff::Timestamp;
 use pipeline::Pipeline;
 use pipeline::held;
 use pipeline::messages::{Turn, Verdict};
-use pipeline::policy::Policy;
+use pipeline::policy::{OnInDoubt, Policy};
 use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::{later, seconds_between};
 use pipeline::words::InputObject;
@@ -43,7 +43,7 @@ use dice::Dice;
 pub use explore::{explore, quietly};
 use outside::Outside;
 use people::{Order, People};
-pub use plan::Plan;
+pub use plan::{Crowd, Plan};
 use points::Point;
 
 /// How long a function may run in a world, in seconds.
@@ -101,6 +101,7 @@ pub struct World {
     moves: Vec<(Timestamp, MemoryQueue, String)>,
     /// Sweeps, decisions and losses.
     pub people: People,
+    handlers_max: usize,
     /// How many more messages are delivered again after they were deleted, and how many go to the dead letters.
     may: Repeats,
 }
@@ -141,18 +142,39 @@ enum Progress {
 impl World {
     /// Makes a world.
     pub fn new(plan: &Plan) -> Self {
+        Self::of(plan, None)
+    }
+
+    /// A world in good health in which many batches want to be sent at once.
+    pub fn crowded(crowd: &Crowd) -> Self {
+        Self::of(&Plan { seed: 1, faults: 0, on_in_doubt: OnInDoubt::Reconcile, calm: true }, Some(crowd))
+    }
+
+    fn of(plan: &Plan, crowd: Option<&Crowd>) -> Self {
         let mut dice = Dice::new(plan.seed);
         let began: Timestamp = "2026-03-01T23:50:00Z".parse().expect("a time");
         let clock = VirtualClock::at(began);
-        let aim = plan.aim(&mut dice);
+        let mut aim = plan.aim(&mut dice);
+        if crowd.is_some() {
+            // Twenty handlers share the one clock of a world.
+            aim.pause_ms = 3;
+        }
         let cuts = Cuts::new(clock.clone(), Dice::new(dice.roll()), aim);
-        let policy = plan.policy(&mut dice);
+        let mut policy = plan.policy(&mut dice);
         let weather = plan.weather(&mut dice, began);
         let inputs = MemoryInputs::versioned().with_piece_bytes(dice.pick(&[1, 17, 4_096]));
-        let dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
+        let mut dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
+        if let Some(crowd) = crowd {
+            dropped = vec![files::drop_rows(&inputs, crowd.batches, began)];
+            policy.batch_inputs_max = 1;
+        }
         let collectors = dropped.iter().filter_map(|file| file.collector.clone());
         let collectors = collectors.chain(policy.default_collector.clone()).collect();
-        let service = Service::new(plan.scenario(&mut dice, &collectors));
+        let mut scenario = plan.scenario(&mut dice, &collectors);
+        if let Some(crowd) = crowd {
+            crowd.press(&mut scenario);
+        }
+        let service = Service::new(scenario);
         let outside = Outside::new(service, weather, Dice::new(dice.roll()));
         let store = MemoryStore::new();
         let settings = QueueSettings { receives_max: Some(1_000), retention_seconds: Some(14 * 86_400) };
@@ -210,6 +232,7 @@ impl World {
             dice,
             moves: Vec::new(),
             people,
+            handlers_max: if crowd.is_some() { 20 } else { 4 },
             may,
         }
     }
@@ -217,12 +240,12 @@ impl World {
     /// Runs until nothing is left to do. An error is a property that broke on the way.
     pub fn run(&mut self) -> Result<(), Broken> {
         let mut tasks: Vec<Task> = Vec::new();
-        for _ in 0..STEPS_MAX {
+        for _ in 0..self.steps_max() {
             let now = self.clock.now();
             self.move_back(now);
             let awake: Vec<usize> =
                 (0..tasks.len()).filter(|index| tasks[*index].asleep_until.is_none_or(|until| until <= now)).collect();
-            let room = tasks.len() < 4;
+            let room = tasks.len() < self.handlers_max;
             if room && (awake.is_empty() || self.dice.one_in(4)) && self.deliver(now, &mut tasks) {
                 continue;
             }
@@ -243,6 +266,10 @@ impl World {
             }
         }
         Err(Broken::new("comes_to_rest", format!("still busy after {STEPS_MAX} steps, at {}", self.clock.now())))
+    }
+
+    fn steps_max(&self) -> usize {
+        STEPS_MAX * self.handlers_max / 4
     }
 
     fn all_queues(&self) -> [MemoryQueue; 5] {

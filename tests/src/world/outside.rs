@@ -59,13 +59,15 @@ struct State {
     strange_inputs: u64,
     /// Triggers that were accepted later than their requests may take.
     late_jobs: BTreeSet<String>,
+    /// When a request was turned away for want of room.
+    turned_away: Vec<Timestamp>,
 }
 
 impl Outside {
     /// A service in this weather.
     pub fn new(service: Service, weather: Weather, dice: Dice) -> Self {
         let strangers = weather.strangers;
-        let state = State { dice, strangers, strange_inputs: 0, late_jobs: BTreeSet::new() };
+        let state = State { dice, strangers, strange_inputs: 0, late_jobs: BTreeSet::new(), turned_away: Vec::new() };
         Self { service: Arc::new(Mutex::new(service)), weather, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -81,6 +83,11 @@ impl Outside {
     /// Collections that were accepted after the time in which their request should have been answered.
     pub fn accepted_late(&self) -> BTreeSet<String> {
         self.lock().late_jobs.clone()
+    }
+
+    /// When requests were answered with 429, or that there are too many jobs.
+    pub fn turned_away(&self) -> Vec<Timestamp> {
+        self.lock().turned_away.clone()
     }
 
     /// Which token is accepted now.
@@ -126,6 +133,9 @@ impl Outside {
         }
         let known = service.jobs().count();
         let mut reply = service.handle(now, request);
+        if reply.status == 429 || (trigger && reply.status == 400) {
+            self.lock().turned_away.push(now);
+        }
         if send_by.is_some_and(|by| now > later(by, i64::from(limits::TRIGGER_TIMEOUT_SECONDS))) {
             let ours: Vec<String> = service.jobs().skip(known).map(|job| job.id().to_owned()).collect();
             self.lock().late_jobs.extend(ours);

@@ -83,13 +83,13 @@ impl World {
             still |= !over && (listed.is_empty() || self.repeats.losses > 0);
             held.extend(listed);
         }
-        if still && self.people.rescues > 0 {
-            self.people.rescues -= 1;
-            self.people.sweeps.send(now, "sweep", 6 * 3_600);
-            return true;
-        }
         if held.is_empty() || self.people.visits == 0 {
-            return false;
+            let sweeps = still && self.people.rescues > 0;
+            if sweeps {
+                self.people.rescues -= 1;
+                self.people.sweeps.send(now, "sweep", 6 * 3_600);
+            }
+            return sweeps;
         }
         self.people.visits -= 1;
         for work in held {

@@ -27,6 +27,30 @@ pub struct Plan {
     pub calm: bool,
 }
 
+/// Many batches, and little room.
+#[derive(Debug, Clone)]
+pub struct Crowd {
+    /// Batches, each of one input.
+    pub batches: usize,
+    /// Jobs of the collector that may run at the same time.
+    pub jobs_max: usize,
+    /// How long a job takes, in seconds.
+    pub job_seconds: f64,
+    /// Share of requests of any kind that are answered with 429, without `Retry-After`.
+    pub too_many: f64,
+}
+
+impl Crowd {
+    pub(super) fn press(&self, scenario: &mut Scenario) {
+        (scenario.api.jobs_max, scenario.api.over_cap) = (self.jobs_max, OverCap::Error);
+        let jobs = &mut scenario.jobs;
+        (jobs.base_seconds, jobs.longest_seconds) = (self.job_seconds, self.job_seconds * 2.0);
+        scenario.faults.retry_after = RetryAfter::Absent;
+        scenario.faults.trigger.too_many = self.too_many;
+        scenario.faults.dataset.too_many = self.too_many;
+    }
+}
+
 impl Plan {
     /// The plan of a seed: all policies and all levels of faults, none included.
     pub fn of(seed: u64) -> Self {
@@ -51,7 +75,7 @@ impl Plan {
             only.extend((0..4).map(|_| dice.pick(&kinds)));
         }
         let rarity = if only.is_empty() { dice.pick(&[8, 20, 60]) } else { dice.pick(&[1, 2, 3]) };
-        Aim { budget: self.faults, rarity, only }
+        Aim { budget: self.faults, rarity, pause_ms: 40, only }
     }
 
     pub(super) fn policy(&self, dice: &mut Dice) -> Policy {
