@@ -36,12 +36,7 @@ impl Work<'_> {
         if now < doubt_at {
             return Ok(Step::wait(wait_until(now, doubt_at), "a send may still be answered"));
         }
-        // Whoever finds a collection that may be this send's sees that it has a rival, be the gate closed or not; and a sweep looks for
-        // the collection when nobody else does any more.
-        let collector = &self.run.settings.collector;
-        let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
-        let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
-        ledger::write_once(&*self.pipeline.store, &key, &doubt).await?;
+        self.doubt(slice, send, intent).await?;
         if self.run.policy.on_in_doubt == OnInDoubt::Retrigger {
             return self.conclude(slice, send, SendResult::Abandoned).await;
         }
@@ -116,6 +111,15 @@ impl Work<'_> {
             }
         };
         self.hold(slice, Why { reason: "in_doubt", message: message.to_owned(), send, collection: None, holds }).await
+    }
+
+    /// Says that a send is in doubt. Whoever finds a collection that may be its sees that it has a rival, and a sweep looks for the
+    /// collection when nobody else does any more.
+    pub(crate) async fn doubt(&self, slice: Slice, send: u32, intent: &Intent) -> Result<(), PortError> {
+        let collector = &self.run.settings.collector;
+        let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
+        let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
+        ledger::write_once(&*self.pipeline.store, &key, &doubt).await.map(|_| ())
     }
 
     /// Claims a listed job that nobody else has claimed, or whose claim was given up.
@@ -193,6 +197,8 @@ impl Work<'_> {
             match (ours, given_up) {
                 (true, false) => return Ok(if claim.send.send == send { Whose::Claimed } else { Whose::Others }),
                 (true, true) => return Ok(Whose::Others),
+                // Whoever died between claim and outcome may have found its own answer after that.
+                (false, false) if self.has_another(&claim.send, &job.id).await? => {}
                 (false, false) => {
                     let found = AttemptKeys::load(store, &claim.send.attempt).await?;
                     let held = found.waits_for_a_person(claim.send.slice);
@@ -202,6 +208,17 @@ impl Work<'_> {
             }
         }
         Ok(Whose::Others)
+    }
+
+    /// Whether a send has come to something else than this collection.
+    async fn has_another(&self, send: &SendId, id: &str) -> Result<bool, PortError> {
+        let key = keys::outcome(&send.attempt, send.slice, send.send);
+        let outcome: Option<Outcome> = ledger::read(&*self.pipeline.store, &key).await?;
+        Ok(match outcome.map(|outcome| outcome.result) {
+            None => false,
+            Some(SendResult::Accepted { collection, .. }) => collection != id,
+            Some(_) => true,
+        })
     }
 
     /// Gives a claimed collection up, because it turned out to be another send's: the search goes on as the next send, which is not

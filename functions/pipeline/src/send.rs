@@ -40,6 +40,10 @@ impl Work<'_> {
             return Ok(Step::Next);
         }
         let answer = refused_twice(&request, self.pipeline.api.trigger(&request, send_by).await);
+        if matches!(answer, SendAnswer::InDoubt { .. }) {
+            // At once: whoever searches later may be too late to be seen as a rival.
+            self.doubt(slice, send, &intent).await?;
+        }
         self.answered(slice, send, answer, &probes).await
     }
 

@@ -182,6 +182,14 @@ impl<'a> Paid<'a> {
             || expired
             || self.world.outside.accepted_late().contains(id)
             || (self.given_up(attempt, id) && names_nobody(job))
+            || (self.taken_by_another(attempt, id) && (names_nobody(job) || job.status() != "done"))
+    }
+
+    /// Whether another attempt believes that it is its own. Nothing in the dataset says otherwise, and this one was too late to be seen as
+    /// a rival: a documented limit.
+    fn taken_by_another(&self, attempt: &AttemptId, id: &str) -> bool {
+        read::<CollectionRecord>(self.world, &keys::collection(id))
+            .is_some_and(|record| record.send.attempt != *attempt)
     }
 
     /// Whether the attempt claimed this collection and gave it up.
