@@ -59,7 +59,7 @@ impl Cutter {
     /// Takes the next row. Returns the batch that it does not fit into any more.
     pub fn take(&mut self, row: Row) -> Option<BatchRecord> {
         let place = self.place(&row);
-        if self.until.read < self.skip.read {
+        if self.skips() {
             self.until.add(&counts(&place));
             if self.until.read == self.skip.read {
                 self.until = self.skip;
@@ -97,7 +97,12 @@ impl Cutter {
     ///
     /// What recorded batches hold stays a fact when the file ends before it, as a damaged archive may from one reading to the next.
     pub fn until(&self) -> RowCounts {
-        if self.until.read < self.skip.read { self.skip } else { self.until }
+        if self.skips() { self.skip } else { self.until }
+    }
+
+    /// Whether recorded batches hold the next row.
+    fn skips(&self) -> bool {
+        self.until.read < self.skip.read
     }
 
     fn place(&mut self, row: &Row) -> Place {

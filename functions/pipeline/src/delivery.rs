@@ -157,10 +157,10 @@ impl Whole<'_> {
         self.tally.strangers == 0 && self.tally.named == 0
     }
 
-    /// As many rows name other inputs as name ours: rows of one run have been seen in the dataset of another (trial collectors), so
-    /// neither says whose collection it is.
+    /// Many rows name other inputs beside those that name ours: some rows of one run have been seen in the dataset of another (trial
+    /// collectors), so neither says whose collection it is.
     pub fn names_both(&self) -> bool {
-        self.tally.named > 0 && self.tally.strangers >= self.tally.named
+        self.tally.named > 0 && self.tally.strangers > 0 && self.tally.strangers.saturating_mul(3) >= self.tally.named
     }
 
     /// Inputs with neither a record nor an error.

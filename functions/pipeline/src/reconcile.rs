@@ -17,6 +17,8 @@ use crate::work::{Step, Work};
 
 /// Pages of the job list that one look reads at most: 10,000 jobs of one collector within the days in question.
 const PAGES_MAX: u64 = 20;
+/// Another send has claimed the only collection that may be this one's: after so long, a person has to look.
+const UNDECIDED_SECONDS_MAX: i64 = 2 * 86_400;
 /// Jobs of one page (API page `list-jobs`: at most 500).
 const PAGE: u64 = 500;
 
@@ -62,7 +64,7 @@ impl Work<'_> {
         };
         let mut free: Option<(ListedJob, u32)> = None;
         let mut undecided = false;
-        let mut stuck = None;
+        let (mut stuck, mut rival) = (None, None);
         for job in jobs {
             match self.whose(&job, slice, send).await? {
                 Whose::Ours => return self.adopt(slice, send, &job.id, false).await,
@@ -72,6 +74,8 @@ impl Work<'_> {
                     undecided = true;
                     if held {
                         stuck = Some(job.id);
+                    } else {
+                        rival = Some(job.id);
                     }
                 }
                 Whose::Nobodys { claim } => {
@@ -88,6 +92,7 @@ impl Work<'_> {
         if now < window_ends {
             return Ok(Step::wait(wait_until(now, window_ends).min(60), "in doubt: waiting for the job list"));
         }
+        let stuck = stuck.or(rival.filter(|_| seconds_between(window_ends, now) >= UNDECIDED_SECONDS_MAX));
         if let Some(id) = stuck {
             return self.hold_ambiguous(slice, send, &id, holds).await;
         }

@@ -54,6 +54,12 @@ impl People {
             }
         }
         let losses = if nobody { 0 } else { dice.pick(&[0, 0, 1, 3]) };
+        if losses > 0 {
+            // What was lost has to be found while the rest of the world goes on.
+            for day in 1..=20 {
+                sweeps.send(began, "sweep", day * 86_400);
+            }
+        }
         let visits = if nobody { 0 } else { dice.pick(&[0, 1, 4]) };
         Self { sweeps, decisions, losses, rescues: if nobody { 0 } else { 40 }, visits }
     }
