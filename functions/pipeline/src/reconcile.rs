@@ -200,10 +200,11 @@ impl Work<'_> {
             let given_up = known.contains(&keys::renounced(&job.id, number));
             let ours = claim.send.attempt == self.id && claim.send.slice == slice;
             match (ours, given_up) {
-                (true, false) => return Ok(if claim.send.send == send { Whose::Claimed } else { Whose::Others }),
+                (true, false) if claim.send.send == send => return Ok(Whose::Claimed),
                 (true, true) => return Ok(Whose::Others),
-                // Whoever died between claim and outcome may have found its own answer after that.
-                (false, false) if self.has_another(&claim.send, &job.id).await? => {}
+                // Whoever claimed it may have died before the outcome, or not have known of one, and come to something else.
+                (_, false) if self.has_another(&claim.send, &job.id).await? => {}
+                (true, false) => return Ok(Whose::Others),
                 (false, false) => {
                     let found = AttemptKeys::load(store, &claim.send.attempt).await?;
                     let held = found.waits_for_a_person(claim.send.slice);

@@ -228,7 +228,7 @@ impl<'a> Paid<'a> {
             let job = service.jobs().find(|job| job.id() == entry.id).ok_or(format!("{} does not exist", entry.id))?;
             let records = job.produced().map(|row| row.records).sum::<u64>() + job.foreign_rows();
             // Results are deleted after sixteen days, and a refused token may stay refused for longer.
-            let forgotten = seconds_between(entry.triggered_at, entry.ready_at) > 15 * 86_400;
+            let forgotten = seconds_between(job.at(), entry.ready_at) > 15 * 86_400;
             let gone =
                 entry.abandoned || forgotten || job.status() != "done" || expires || job.collector() == "c_expired0";
             if entry.records != records && !(gone && entry.records == 0) {
