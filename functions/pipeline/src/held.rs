@@ -70,13 +70,6 @@ impl Work<'_> {
         Ok(Step::Next)
     }
 
-    /// Sees to it that held work is counted. Made at every visit of it: whoever held it may have died before.
-    pub(crate) async fn mark_held(&self, slice: Slice, number: u32, held: HeldRecord) -> Result<(), PortError> {
-        let key = keys::held_mark(&self.id, slice, number);
-        let mark = HeldMark { v: VERSION, attempt: self.id.clone(), slice, number, held };
-        ledger::write_once(&*self.pipeline.store, &key, &mark).await.map(|_| ())
-    }
-
     /// Does what a person has decided. The outcome that says so goes to the send in question if it has none (`open`), else to a next
     /// one, which is not sent; its outcome is there before its intent, so that nobody takes it for a send under way.
     pub(crate) async fn follow(
@@ -120,6 +113,18 @@ impl Work<'_> {
         status::refresh(self.pipeline, &self.run, true).await?;
         Ok(Step::Next)
     }
+}
+
+/// Sees to it that held work is counted. Made at every visit of it: whoever held it may have died before.
+pub(crate) async fn mark(
+    store: &dyn Store,
+    id: &AttemptId,
+    slice: Slice,
+    number: u32,
+    held: HeldRecord,
+) -> Result<(), PortError> {
+    let mark = HeldMark { v: VERSION, attempt: id.clone(), slice, number, held };
+    ledger::write_once(store, &keys::held_mark(id, slice, number), &mark).await.map(|_| ())
 }
 
 /// What of a run waits for a person.

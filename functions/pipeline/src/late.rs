@@ -1,6 +1,8 @@
 //! Collections that come to light after their send was given up: the job list lagged behind its window, or somebody decided to send
 //! again without looking. What they bring was paid for, so it is delivered beside the output, under `late/`, with a note.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +91,9 @@ impl Pipeline {
         let mut work = Work::begin(self, turn, &send.attempt).await?;
         let Ok(Listed { jobs, .. }) = work.listed(&doubt.intent, now).await? else { return Ok(false) };
         for job in jobs {
-            let claim = match work.whose(&job, send.slice, send.send).await? {
+            // Whatever was found and was not this send's has a note, or is given up under this send's name.
+            let tried = work.renounced(send, &job).await?;
+            let claim = match work.whose(&job, send.slice, send.send, &tried).await? {
                 Whose::Nobodys { claim } => Some(claim),
                 Whose::Claimed => None,
                 _ => continue,
@@ -103,6 +107,16 @@ impl Pipeline {
 }
 
 impl Work<'_> {
+    /// The job itself, if this send has claimed it and given it up.
+    async fn renounced(&self, send: &SendId, job: &ListedJob) -> Result<BTreeSet<String>, PortError> {
+        let store = &*self.pipeline.store;
+        let given_up = match self.own_claim(send, &job.id).await? {
+            Some((number, _)) => store.get(&keys::renounced(&job.id, number)).await?.is_some(),
+            None => false,
+        };
+        Ok(given_up.then(|| job.id.clone()).into_iter().collect())
+    }
+
     /// Delivers the collection of a send that was given up, if it is ready and is this send's; `claim` is the number of the next claim,
     /// if this send has none yet. Whether it was delivered now.
     async fn deliver_late(&mut self, doubt: &Doubt, job: &ListedJob, claim: Option<u32>) -> Result<bool, PortError> {

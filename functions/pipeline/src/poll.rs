@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Pipeline;
 use crate::attempt::{AttemptKeys, SliceState};
+use crate::held;
 use crate::keys;
 use crate::ledger::{self, AttemptEnd, EndRecord, RunRecord, VERSION};
 use crate::messages::{Reminder, Turn, Verdict};
@@ -244,7 +245,7 @@ impl Work<'_> {
                     continue;
                 }
                 SliceState::Held { number, held } => {
-                    self.mark_held(slice, number, held).await?;
+                    held::mark(&*self.pipeline.store, &self.id, slice, number, held).await?;
                     round.held = true;
                     continue;
                 }

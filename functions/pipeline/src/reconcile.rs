@@ -1,5 +1,7 @@
 //! A send is in doubt: was a collection started? The job list may tell.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -65,8 +67,9 @@ impl Work<'_> {
         let mut free: Option<(ListedJob, u32)> = None;
         let mut undecided = false;
         let (mut stuck, mut rival) = (None, None);
+        let tried = self.tried(slice, send).await?;
         for job in jobs {
-            match self.whose(&job, slice, send).await? {
+            match self.whose(&job, slice, send, &tried).await? {
                 Whose::Ours => return self.adopt(slice, send, &job.id, false).await,
                 Whose::Claimed => return self.adopt(slice, send, &job.id, true).await,
                 Whose::Others => {}
@@ -182,7 +185,15 @@ impl Work<'_> {
     }
 
     /// Whose a listed job is. One listing tells whether anything is known about it at all, and mostly nothing is.
-    pub(crate) async fn whose(&self, job: &ListedJob, slice: Slice, send: u32) -> Result<Whose, PortError> {
+    ///
+    /// `tried` are the collections that earlier searches of this slice have claimed.
+    pub(crate) async fn whose(
+        &self,
+        job: &ListedJob,
+        slice: Slice,
+        send: u32,
+        tried: &BTreeSet<String>,
+    ) -> Result<Whose, PortError> {
         let store = &*self.pipeline.store;
         let known = ledger::list_all(store, &keys::known_of(&job.id)).await?;
         if known.contains(&keys::collection(&job.id)) {
@@ -191,29 +202,47 @@ impl Work<'_> {
             let ours = answered.send.attempt == self.id && answered.send.slice == slice && answered.send.send <= send;
             return Ok(if ours { Whose::Ours } else { Whose::Others });
         }
+        if tried.contains(&job.id) && known.iter().any(|key| key.ends_with(".renounced.json")) {
+            return Ok(Whose::Others);
+        }
         for number in 1.. {
             let key = keys::claim(&job.id, number);
             if !known.contains(&key) {
                 return Ok(Whose::Nobodys { claim: number });
             }
-            let Claim { owner: claim, .. } = ledger::read_known(store, &key).await?;
-            let given_up = known.contains(&keys::renounced(&job.id, number));
-            let ours = claim.send.attempt == self.id && claim.send.slice == slice;
-            match (ours, given_up) {
-                (true, false) if claim.send.send == send => return Ok(Whose::Claimed),
-                (true, true) => return Ok(Whose::Others),
-                // Whoever claimed it may have died before the outcome, or not have known of one, and come to something else.
-                (_, false) if self.has_another(&claim.send, &job.id).await? => {}
-                (true, false) => return Ok(Whose::Others),
-                (false, false) => {
-                    let found = AttemptKeys::load(store, &claim.send.attempt).await?;
-                    let held = found.waits_for_a_person(claim.send.slice);
-                    return Ok(Whose::ClaimedByAnother { held });
-                }
-                (false, true) => {}
+            if known.contains(&keys::renounced(&job.id, number)) {
+                continue;
             }
+            let Claim { owner: claim, .. } = ledger::read_known(store, &key).await?;
+            let ours = claim.send.attempt == self.id && claim.send.slice == slice;
+            if ours && claim.send.send == send {
+                return Ok(Whose::Claimed);
+            }
+            // Whoever claimed it may have died before the outcome, or not have known of one, and come to something else.
+            if self.has_another(&claim.send, &job.id).await? {
+                continue;
+            }
+            if ours {
+                return Ok(Whose::Others);
+            }
+            let found = AttemptKeys::load(store, &claim.send.attempt).await?;
+            return Ok(Whose::ClaimedByAnother { held: found.waits_for_a_person(claim.send.slice) });
         }
         Ok(Whose::Others)
+    }
+
+    /// The collections that sends of a slice before this one have claimed.
+    async fn tried(&self, slice: Slice, send: u32) -> Result<BTreeSet<String>, PortError> {
+        let mut tried = BTreeSet::new();
+        for earlier in 1..send {
+            let key = keys::outcome(&self.id, slice, earlier);
+            let outcome: Option<Outcome> = ledger::read(&*self.pipeline.store, &key).await?;
+            if let Some(SendResult::Accepted { collection, adopted: true, .. }) = outcome.map(|outcome| outcome.result)
+            {
+                tried.insert(collection);
+            }
+        }
+        Ok(tried)
     }
 
     /// Whether a send has come to something else than this collection.
@@ -246,7 +275,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn own_claim(&self, me: &SendId, id: &str) -> Result<Option<(u32, Claim)>, PortError> {
+    pub(crate) async fn own_claim(&self, me: &SendId, id: &str) -> Result<Option<(u32, Claim)>, PortError> {
         for number in 1.. {
             match ledger::read::<Claim>(&*self.pipeline.store, &keys::claim(id, number)).await? {
                 Some(claim) if claim.owner.send == *me => return Ok(Some((number, claim))),
@@ -337,7 +366,7 @@ impl Work<'_> {
 
 /// A claim of a listed job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Claim {
+pub(crate) struct Claim {
     #[serde(flatten)]
     owner: CollectionRecord,
     /// When the job list says that it was queued.

@@ -221,12 +221,15 @@ impl Pipeline {
         let attempt = AttemptKeys::load(store, &id).await?;
         let mut found = Found::default();
         let now = self.clock.now();
-        let (mut held, mut goes_on) = (false, attempt.ended || !attempt.begun());
+        let (mut waits, mut goes_on) = (false, attempt.ended || !attempt.begun());
         let mut slices: Vec<Slice> = attempt.whole().into_iter().collect();
         while let Some(slice) = slices.pop() {
             match attempt.state(store, &id, slice).await? {
                 SliceState::Split(one, two) => slices.extend([one, two]),
-                SliceState::Held { .. } => held = true,
+                SliceState::Held { number, held } => {
+                    held::mark(store, &id, slice, number, held).await?;
+                    waits = true;
+                }
                 SliceState::Sending { intent, .. } => {
                     let window = i64::from(run.policy.in_doubt_window_seconds) + OVERDUE_SECONDS;
                     found.overdue += u64::from(seconds_between(intent.doubt_at, now) > window);
@@ -244,7 +247,7 @@ impl Pipeline {
             }
         }
         // What only waits for a person has no message; releasing it sends one.
-        if goes_on || !held {
+        if goes_on || !waits {
             let generation = attempt.generation.max(1);
             let v = crate::messages::VERSION;
             let reminder = Reminder { v, attempt: id, generation, sender_gone_at: turn.ends_at };

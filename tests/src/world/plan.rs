@@ -73,6 +73,9 @@ impl Plan {
         let mut only = BTreeSet::new();
         if !kinds.is_empty() && dice.one_in(2) {
             only.extend((0..4).map(|_| dice.pick(&kinds)));
+            if dice.one_in(4) {
+                only = points::RARE.iter().copied().collect();
+            }
         }
         let rarity = if only.is_empty() { dice.pick(&[8, 20, 60]) } else { dice.pick(&[1, 2, 3]) };
         Aim { budget: self.faults, rarity, pause_ms: 40, only }

@@ -41,7 +41,8 @@ pub fn record(key: &str) -> &'static str {
         "output" if rest.ends_with("/manifest.json") => "manifest",
         "output" => "records",
         "late" if rest.ends_with(".note.json") => "late-note",
-        "late" => "late-records",
+        // Delivered in the same way as any other.
+        "late" => "records",
         "failed" if rest.ends_with("/errors.ndjson") => "error-list",
         "failed" => "failed-file",
         _ => "other",
@@ -97,10 +98,10 @@ fn attempt(name: &str) -> &'static str {
 
 /// Every kind of effect, by call.
 const EXPECTED: &[(&str, &[&str])] = &[
-    ("abort_upload", &["late-records", "records"]),
+    ("abort_upload", &["records"]),
     ("api", &["cancel", "dataset", "errors", "jobs", "log", "trigger"]),
-    ("begin_upload", &["error-list", "failed-file", "late-records", "records"]),
-    ("complete_upload", &["error-list", "failed-file", "late-records", "records"]),
+    ("begin_upload", &["error-list", "failed-file", "records"]),
+    ("complete_upload", &["error-list", "failed-file", "records"]),
     (
         "create",
         &[
@@ -158,6 +159,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "partial",
             "poller",
             "released",
+            "renounced",
             "run",
             "status",
             "sweep",
@@ -178,7 +180,6 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "done",
             "doubt",
             "held-mark",
-            "late-records",
             "manifest",
             "over",
             "partial",
@@ -191,7 +192,16 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("read", &["dataset", "input"]),
     ("replace", &["collector-gate", "status", "token-gate"]),
     ("send", &["hand-over", "reminder", "reminders", "retry-order"]),
-    ("upload_part", &["error-list", "failed-file", "late-records", "records"]),
+    ("upload_part", &["error-list", "failed-file", "records"]),
+];
+
+/// Effects that few worlds make, and that are aimed at more often for that.
+pub(super) const RARE: &[Point] = &[
+    Point::new("abort_upload", "records"),
+    Point::new("create", "late-note"),
+    Point::new("create", "no-queue-next"),
+    Point::new("create", "released"),
+    Point::new("get", "late-note"),
 ];
 
 /// Every kind of effect that handlers make.
