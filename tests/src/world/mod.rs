@@ -60,6 +60,8 @@ const STEPS_MAX: usize = 300_000;
 const TOO_OFTEN: &str = "received too often";
 /// What is said of a message whose handlers have failed or died too often.
 const IN_A_ROW: &str = "deliveries in a row";
+/// What is said of one that nobody moves back any more.
+const FOR_GOOD: &str = ", for good";
 /// Messages of nobody, which can never succeed.
 const STRAYS: [&str; 4] = [
     "not a message",
@@ -432,8 +434,10 @@ impl World {
             Ok(Verdict::Again { after_seconds, .. }) => {
                 task.queue.change_visibility(now, &task.received.receipt, after_seconds);
             }
-            Ok(Verdict::SetAside { why }) => {
-                if why.contains(IN_A_ROW) {
+            Ok(Verdict::SetAside { mut why }) => {
+                if why.contains(IN_A_ROW) && self.people.gives_up() {
+                    why.push_str(FOR_GOOD);
+                } else if why.contains(IN_A_ROW) {
                     // Somebody reads the reason, finds that the trouble is over, and moves the message back.
                     self.repeats.redrives += 1;
                     self.moves.push((later(now, 3_700), task.queue.clone(), task.received.body.clone()));

@@ -27,6 +27,8 @@ pub struct People {
     rescues: u32,
     /// How often people look after held work.
     visits: u32,
+    /// How many more dead letters they move back: what fails all the same is not trouble of the moment.
+    patience: u32,
 }
 
 /// A decision on its way into the ledger.
@@ -61,7 +63,14 @@ impl People {
             }
         }
         let visits = if nobody { 0 } else { dice.pick(&[0, 1, 4]) };
-        Self { sweeps, decisions, losses, rescues: if nobody { 0 } else { 40 }, visits }
+        Self { sweeps, decisions, losses, rescues: if nobody { 0 } else { 40 }, visits, patience: 8 }
+    }
+
+    /// Whether nobody moves another dead letter back.
+    pub(super) fn gives_up(&mut self) -> bool {
+        let patience = self.patience;
+        self.patience = patience.saturating_sub(1);
+        patience == 0
     }
 }
 
