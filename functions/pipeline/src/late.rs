@@ -91,9 +91,9 @@ impl Pipeline {
         let mut work = Work::begin(self, turn, &send.attempt).await?;
         let Ok(Listed { jobs, .. }) = work.listed(&doubt.intent, now).await? else { return Ok(false) };
         for job in jobs {
-            // Whatever was found and was not this send's has a note, or is given up under this send's name.
-            let tried = work.renounced(send, &job).await?;
-            let claim = match work.whose(&job, send.slice, send.send, &tried).await? {
+            let claim = match work.whose(&job, send.slice, send.send, &BTreeSet::new()).await? {
+                // What was found before and was not this send's was claimed and given up.
+                Whose::Nobodys { claim } if claim > 1 && work.has_renounced(send, &job).await? => continue,
                 Whose::Nobodys { claim } => Some(claim),
                 Whose::Claimed => None,
                 _ => continue,
@@ -107,14 +107,13 @@ impl Pipeline {
 }
 
 impl Work<'_> {
-    /// The job itself, if this send has claimed it and given it up.
-    async fn renounced(&self, send: &SendId, job: &ListedJob) -> Result<BTreeSet<String>, PortError> {
+    /// Whether a send has claimed a job and given it up.
+    async fn has_renounced(&self, send: &SendId, job: &ListedJob) -> Result<bool, PortError> {
         let store = &*self.pipeline.store;
-        let given_up = match self.own_claim(send, &job.id).await? {
+        Ok(match self.own_claim(send, &job.id).await? {
             Some((number, _)) => store.get(&keys::renounced(&job.id, number)).await?.is_some(),
             None => false,
-        };
-        Ok(given_up.then(|| job.id.clone()).into_iter().collect())
+        })
     }
 
     /// Delivers the collection of a send that was given up, if it is ready and is this send's; `claim` is the number of the next claim,

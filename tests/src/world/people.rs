@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use pipeline::held::{self, HeldWork, NotReleased};
 use pipeline::keys;
-use pipeline::ledger::{CollectionRecord, Decision, HeldMark};
+use pipeline::ledger::{AttemptEnd, BatchRecord, CollectionRecord, Decision, HeldMark};
 use pipeline::ports::Clock;
-use pipeline::words::RunId;
+use pipeline::words::{AttemptId, RunId};
 use serde::{Deserialize, Serialize};
 
 use super::dice::Dice;
@@ -126,10 +126,11 @@ impl World {
         }
         let id = &work.mark.attempt;
         let name = format!("dropcollect {} {}.{}", id.run, id.batch, id.attempt);
+        let inputs = self.inputs_of(work);
         let service = self.outside.service();
         let ours = service.jobs().filter(|job| !outside::is_strange(job.query())).find(|job| {
             job.query().iter().any(|(key, value)| key == "name" && *value == name)
-                && job.texts().count() == work.mark.slice.len() as usize
+                && job.texts().eq(inputs.iter().map(String::as_str))
                 && read::<CollectionRecord>(self, &keys::collection(job.id()))
                     .is_none_or(|record| record.send.attempt == *id && record.send.slice == work.mark.slice)
         });
@@ -137,6 +138,21 @@ impl World {
             Some(job) => Decision::Adopt { collection: job.id().to_owned() },
             None => Decision::Again,
         }
+    }
+}
+
+impl World {
+    /// The inputs of held work, as they were sent.
+    fn inputs_of(&self, work: &HeldWork) -> Vec<String> {
+        let (id, slice) = (&work.mark.attempt, work.mark.slice);
+        let batch: BatchRecord = read(self, &keys::batch(&id.run, id.batch)).expect("a batch");
+        let before = AttemptId { attempt: id.attempt.saturating_sub(1), ..id.clone() };
+        let positions: Vec<u32> = match read::<AttemptEnd>(self, &keys::attempt_end(&before)) {
+            Some(end) => end.fates.again.iter().map(|failed| failed.input).collect(),
+            None => (0..).take(batch.inputs.len()).collect(),
+        };
+        let sent = positions.into_iter().skip(slice.start as usize).take(slice.len() as usize);
+        sent.map(|position| batch.inputs[position as usize].json.clone()).collect()
     }
 }
 
