@@ -201,6 +201,7 @@ pub(super) const RARE: &[Point] = &[
     Point::new("create", "late-note"),
     Point::new("create", "no-queue-next"),
     Point::new("create", "released"),
+    Point::new("create", "released-mark"),
     Point::new("get", "late-note"),
 ];
 
