@@ -171,8 +171,7 @@ pub(crate) async fn complete(store: &dyn Store, object: &DeliveredObject) -> Res
     if store.complete_upload(&object.key, &object.upload, &object.parts).await? == Completed::Yes {
         return Ok(());
     }
-    let there = store.list(&object.key, None).await?.keys.first() == Some(&object.key);
-    if there {
+    if ledger::exists(store, &object.key).await? {
         return Ok(());
     }
     // Never silently: the records were paid for, and the ledger says that they were delivered.

@@ -1,8 +1,10 @@
 //! Work that waits for a person: how it is left to one, and what follows from the decision.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use crate::attempt::AttemptKeys;
+use crate::attempt::{AttemptKeys, Collecting};
 use crate::keys;
 use crate::ledger::{
     self, CollectionRecord, Decision, HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, SendResult, VERSION,
@@ -25,6 +27,14 @@ pub(crate) struct Why {
     pub(crate) collection: Option<String>,
     /// How often the slice has been held before.
     pub(crate) holds: u32,
+}
+
+impl Why {
+    /// About a collection that a slice waits for.
+    pub(crate) fn of(collecting: &Collecting, reason: &'static str, message: String) -> Self {
+        let collection = Some(collecting.collection.clone());
+        Self { reason, message, send: collecting.send, collection, holds: collecting.holds }
+    }
 }
 
 /// One held slice.
@@ -130,8 +140,7 @@ pub(crate) async fn mark(
 /// What of a run waits for a person.
 pub async fn list(store: &dyn Store, run: &RunId) -> Result<Vec<HeldWork>, PortError> {
     let mut held = Vec::new();
-    for mark in marks(&ledger::list_all(store, &keys::held_marks(run)).await?) {
-        let mark: HeldMark = ledger::read_known(store, mark).await?;
+    for mark in marked(store, run).await? {
         let outcome = keys::outcome(&mark.attempt, mark.slice, mark.held.send);
         let outcome: Option<Outcome> = ledger::read(store, &outcome).await?;
         let answered = match outcome.map(|outcome| outcome.result) {
@@ -174,16 +183,23 @@ pub async fn release(
     ledger::write_once(store, &key, &standing).await?;
     let found = AttemptKeys::load(store, id).await?;
     // Of the next generation: a message that still polls other slices of the attempt makes way for it.
-    let generation = found.generation.saturating_add(1);
-    let reminder = Reminder { v: crate::messages::VERSION, attempt: id.clone(), generation, sender_gone_at: now };
+    let reminder = Reminder::new(id.clone(), found.generation.saturating_add(1), now);
     queues.send(QueueName::Poll, &[reminder.encode()], 0).await?;
     Ok(Ok(()))
 }
 
-/// The marks of what is held, among them and those of what was released.
-pub(crate) fn marks(keys: &[String]) -> impl Iterator<Item = &String> {
-    let released: std::collections::BTreeSet<&String> =
-        keys.iter().filter(|key| key.ends_with(".released.json")).collect();
+/// The marks of what of a run is held.
+pub(crate) async fn marked(store: &dyn Store, run: &RunId) -> Result<Vec<HeldMark>, PortError> {
+    let mut held = Vec::new();
+    for mark in unreleased(&ledger::list_all(store, &keys::held_marks(run)).await?) {
+        held.push(ledger::read_known(store, mark).await?);
+    }
+    Ok(held)
+}
+
+/// The marks without those of what was released, and without the marks that say so.
+fn unreleased(keys: &[String]) -> impl Iterator<Item = &String> {
+    let released: BTreeSet<&String> = keys.iter().filter(|key| key.ends_with(".released.json")).collect();
     keys.iter().filter(move |key| !key.ends_with(".released.json") && !released.contains(&keys::released_mark(key)))
 }
 
@@ -197,6 +213,6 @@ mod tests {
         let slice = Slice { start: 0, end: 5 };
         let (first, second) = (keys::held_mark(&id, slice, 1), keys::held_mark(&id, slice, 2));
         let all = [first.clone(), keys::released_mark(&first), second.clone()];
-        assert_eq!(marks(&all).collect::<Vec<_>>(), [&second]);
+        assert_eq!(unreleased(&all).collect::<Vec<_>>(), [&second]);
     }
 }

@@ -1,12 +1,17 @@
 //! The ledger: the pipeline's own durable records, each written once. State is never stored; it follows from which records exist.
+//! Records are contracts with earlier and later releases: fields are added, never renamed, and every record says its version.
 
-mod records;
+mod fates;
+mod runs;
+mod sends;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use records::*;
+pub use fates::*;
+pub use runs::*;
+pub use sends::*;
 
 use crate::ports::{ObjectInfo, PortError, Store, Written};
 
@@ -19,6 +24,11 @@ pub async fn read<T: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<O
     serde_json::from_slice(&stored.body)
         .map(Some)
         .map_err(|error| PortError::new(format!("the record {key} is not readable by this release"), error))
+}
+
+/// Whether an object is there, without reading it.
+pub async fn exists(store: &dyn Store, key: &str) -> Result<bool, PortError> {
+    Ok(store.list(key, None).await?.keys.first().is_some_and(|first| first == key))
 }
 
 /// Reads a record that must be there, because a record that exists names it.

@@ -222,8 +222,7 @@ impl Work<'_> {
                 "{} was told to stop {STOP_SECONDS_MAX} s ago, and nothing says that it has: look in the control panel, then decide",
                 collecting.collection
             );
-            let (send, collection, holds) = (collecting.send, Some(collecting.collection.clone()), collecting.holds);
-            return self.hold(slice, Why { reason: "cannot_be_stopped", message, send, collection, holds }).await;
+            return self.hold(slice, Why::of(collecting, "cannot_be_stopped", message)).await;
         }
         let answer = self.asked(self.pipeline.api.cancel(&collecting.collection).await).await?;
         tracing::warn!(
@@ -274,8 +273,7 @@ impl Work<'_> {
     /// A person named a collection that does not exist: more likely a slip than results that have expired.
     async fn hold_adopted(&self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
         let message = format!("{} was adopted, and the API does not know it; decide again", collecting.collection);
-        let (send, holds) = (collecting.send, collecting.holds);
-        self.hold(slice, Why { reason: "adoption_refused", message, send, collection: None, holds }).await
+        self.hold(slice, Why { collection: None, ..Why::of(collecting, "adoption_refused", message) }).await
     }
 
     /// Something came that is no dataset, or not all of it. It is asked for again for a day.
@@ -299,8 +297,7 @@ impl Work<'_> {
                 "the dataset of {} could not be read {times} times within a day ({why}): look in the control panel; adopt it to try again, or give up",
                 collecting.collection
             );
-            let (send, collection, holds) = (collecting.send, Some(collecting.collection.clone()), collecting.holds);
-            return self.hold(slice, Why { reason: "dataset_unreadable", message, send, collection, holds }).await;
+            return self.hold(slice, Why::of(collecting, "dataset_unreadable", message)).await;
         }
         Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))
     }

@@ -207,12 +207,7 @@ struct ErrorLine<'a> {
 /// ledger records, and the manifest is created once.
 pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord) -> Result<(), PortError> {
     let store = &*pipeline.store;
-    let key = keys::manifest(&run.path, &run.run);
-    if store.list(&key, None).await?.keys.first() == Some(&key) {
-        // Whoever wrote it may have been cut off before its last words.
-        if status::lags(pipeline, &run.path, &run.run).await? {
-            status::conclude(pipeline, &run.path, &ledger::read_known(store, &key).await?).await?;
-        }
+    if stands(pipeline, run).await? {
         return Ok(());
     }
     let mut manifest = Manifest {
@@ -255,6 +250,17 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
         ));
     }
     publish(pipeline, run, &manifest).await
+}
+
+/// Whether a run has its manifest. Whoever wrote it may have been cut off before the last words: these are made up for.
+pub(crate) async fn stands(pipeline: &Pipeline, run: &RunRecord) -> Result<bool, PortError> {
+    let store = &*pipeline.store;
+    let key = keys::manifest(&run.path, &run.run);
+    let stands = ledger::exists(store, &key).await?;
+    if stands && status::lags(pipeline, &run.path, &run.run).await? {
+        status::conclude(pipeline, &run.path, &ledger::read_known(store, &key).await?).await?;
+    }
+    Ok(stands)
 }
 
 fn state(manifest: &Manifest, end: &EndRecord) -> RunState {

@@ -38,6 +38,11 @@ pub const VERSION: u32 = 1;
 pub struct NotAMessage(pub String);
 
 impl Reminder {
+    /// A reminder of this attempt, sent by a handler that is gone by then.
+    pub fn new(attempt: AttemptId, generation: u32, sender_gone_at: Timestamp) -> Self {
+        Self { v: VERSION, attempt, generation, sender_gone_at }
+    }
+
     /// Reads a message body.
     pub fn decode(body: &str) -> Result<Self, NotAMessage> {
         decode(body, |message: &Self| message.v)

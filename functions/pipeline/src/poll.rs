@@ -138,7 +138,7 @@ impl Pipeline {
     /// Sends the reminder of the next generation, which takes the place of every earlier one: chains cannot fork.
     async fn hand_over(&self, reminder: &Reminder, turn: &Turn, after: u32) -> Result<Verdict, PortError> {
         let generation = reminder.generation.saturating_add(1);
-        let next = Reminder { generation, sender_gone_at: turn.ends_at, ..reminder.clone() };
+        let next = Reminder::new(reminder.attempt.clone(), generation, turn.ends_at);
         self.queues.send(QueueName::Poll, &[next.encode()], after.min(limits::DELAY_SECONDS_MAX)).await?;
         let id = &reminder.attempt;
         tracing::info!(run = %id.run, batch = id.batch, attempt = id.attempt, generation, "another message polls from here on");
@@ -151,7 +151,7 @@ impl Pipeline {
             0 | 1 => keys::batch(&id.run, id.batch),
             attempt => keys::attempt_end(&AttemptId { attempt: attempt - 1, ..id.clone() }),
         };
-        Ok(self.store.list(&key, None).await?.keys.first() == Some(&key))
+        ledger::exists(&*self.store, &key).await
     }
 
     /// A reminder is sent before the record that it is about: it waits until its sender must be gone, then it goes.

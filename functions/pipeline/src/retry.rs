@@ -32,8 +32,7 @@ impl Pipeline {
                 why: format!("no record says that inputs of {before} are to be triggered again"),
             });
         }
-        let v = crate::messages::VERSION;
-        let reminder = Reminder { v, attempt: id.clone(), generation: 1, sender_gone_at: turn.ends_at };
+        let reminder = Reminder::new(id.clone(), 1, turn.ends_at);
         let delay = first_look(self.clock.now(), None);
         self.queues.send(QueueName::Poll, &[reminder.encode()], delay).await?;
         // Whatever does not go out now goes out from the reminder.

@@ -9,7 +9,7 @@ use crate::Pipeline;
 use crate::gate::{self, Cause};
 use crate::held;
 use crate::keys;
-use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, HeldMark, RowCounts, RunRecord, Sums};
+use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, RowCounts, RunRecord, Sums};
 use crate::manifest::{InputCounts, Manifest, ManifestInput, RunState};
 use crate::ports::{PortError, Stored, Written};
 use crate::schedule::seconds_between;
@@ -100,8 +100,7 @@ pub(crate) async fn refresh_rows(
     let sums = sums(pipeline, run, end.as_ref().map(|end| end.batches)).await?;
     let mut inputs = InputCounts::of(&rows, &sums);
     let mut notice = None;
-    for mark in held::marks(&ledger::list_all(store, &keys::held_marks(&run.run)).await?) {
-        let mark: HeldMark = ledger::read_known(store, mark).await?;
+    for mark in held::marked(store, &run.run).await? {
         inputs.held += u64::from(mark.held.inputs);
         notice = Some(mark.held.message);
     }

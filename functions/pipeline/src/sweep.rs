@@ -11,11 +11,11 @@ use crate::Pipeline;
 use crate::attempt::{AttemptKeys, SliceState};
 use crate::held;
 use crate::keys;
-use crate::ledger::{self, EndRecord, HeldMark, RunRecord, VERSION};
+use crate::ledger::{self, EndRecord, RunRecord, VERSION};
+use crate::manifest;
 use crate::messages::{Reminder, Turn};
 use crate::ports::{Inputs, PortError, QueueName};
 use crate::schedule::{later, seconds_between};
-use crate::status;
 use crate::words::{AttemptId, Slice};
 
 /// A run is left alone for so long after its beginning; after that it is swept whenever its age has doubled, and at least daily.
@@ -126,19 +126,14 @@ impl Pipeline {
         swept: &mut Swept,
     ) -> Result<(), PortError> {
         let store = &*self.store;
-        let manifest = keys::manifest(&run.path, &run.run);
-        if store.list(&manifest, None).await?.keys.first() == Some(&manifest) {
-            // Whoever wrote it was cut off before the last steps.
-            if status::lags(self, &run.path, &run.run).await? {
-                status::conclude(self, &run.path, &ledger::read_known(store, &manifest).await?).await?;
-            }
+        if manifest::stands(self, run).await? {
+            // Whoever wrote it was cut off before the last step.
             return self.mark_over(run).await;
         }
         let now = self.clock.now();
         swept.open_runs += 1;
         swept.oldest_run_seconds = swept.oldest_run_seconds.max(seconds_between(run.started_at, now));
-        for mark in held::marks(&ledger::list_all(store, &keys::held_marks(&run.run)).await?) {
-            let mark: HeldMark = ledger::read_known(store, mark).await?;
+        for mark in held::marked(store, &run.run).await? {
             swept.held_inputs += u64::from(mark.held.inputs);
         }
         let last: Option<SweepRecord> = match ledger::list_all(store, &keys::sweeps(&run.run)).await?.last() {
@@ -248,10 +243,7 @@ impl Pipeline {
         }
         // What only waits for a person has no message; releasing it sends one.
         if goes_on || !waits {
-            let generation = attempt.generation.max(1);
-            let v = crate::messages::VERSION;
-            let reminder = Reminder { v, attempt: id, generation, sender_gone_at: turn.ends_at };
-            found.reminder = Some(reminder.encode());
+            found.reminder = Some(Reminder::new(id, attempt.generation.max(1), turn.ends_at).encode());
         }
         Ok(found)
     }

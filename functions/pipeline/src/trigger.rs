@@ -293,7 +293,7 @@ impl<'a> Cutting<'a> {
 /// The first reminder of a batch.
 fn first_reminder(run: &RunRecord, batch: u32, turn: &Turn) -> String {
     let attempt = AttemptId { run: run.run.clone(), batch, attempt: 1 };
-    Reminder { v: crate::messages::VERSION, attempt, generation: 1, sender_gone_at: turn.ends_at }.encode()
+    Reminder::new(attempt, 1, turn.ends_at).encode()
 }
 
 /// When a turn that begins now ends, where nobody says so.
