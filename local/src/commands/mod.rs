@@ -1,5 +1,6 @@
 //! The commands and their exit statuses.
 
+mod place;
 mod release;
 mod run;
 mod simulate;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use pipeline::ledger::Decision;
+use pipeline::ports::PortError;
 
 /// Exit statuses: the worst of all files.
 pub(crate) mod exit {
@@ -221,6 +223,13 @@ impl Command {
 pub(crate) struct Failure {
     status: u8,
     message: String,
+}
+
+impl From<PortError> for Failure {
+    /// Trouble of the disk, of S3 or of SQS.
+    fn from(error: PortError) -> Self {
+        Self::ours(format!("{error}: {}", error.source))
+    }
 }
 
 impl Failure {

@@ -1,11 +1,8 @@
 //! `dropcollect release`: shows what waits for a person, and takes the decision.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use adapters::aws::Aws;
 use adapters::clock::WallClock;
-use adapters::config::{Config, Role};
 use adapters::s3::S3Store;
 use adapters::sqs::SqsQueues;
 use dropcollect::folder::FolderStore;
@@ -14,32 +11,32 @@ use dropcollect::queue::FolderQueues;
 use pipeline::held::{self, HeldWork};
 use pipeline::keys;
 use pipeline::ledger::{Decision, list_all, read};
-use pipeline::ports::{Clock, PortError, Queues, Store};
+use pipeline::ports::{Clock, Queues, Store};
 use pipeline::status::Status;
 use pipeline::words::RunId;
 
-use super::{Failure, ReleaseArgs, exit, say};
+use super::{Failure, ReleaseArgs, exit, place, say};
 
 pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
     let Some(decision) = args.decision() else { return show(args).await };
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     // Held until the decision is written: no other process may work in the folder meanwhile.
     let mut lock = None;
-    let (store, queues): (Box<dyn Store>, Box<dyn Queues>) = match args.place.strip_prefix("s3://") {
+    let (store, queues): (Box<dyn Store>, Box<dyn Queues>) = match place::bucket(&args.place) {
         Some(bucket) => {
-            let (config, aws) = aws().await?;
+            let (config, aws) = place::aws().await?;
             if config.poll_queue_url.is_empty() {
                 return Err(Failure::usage(
                     "POLL_QUEUE_URL is not set: it is the output PollQueueUrl of the stack, where the released work gets its message",
                 ));
             }
             let queues = SqsQueues::new(aws.sqs(), &config.poll_queue_url, "");
-            (Box::new(S3Store::new(aws.s3(), bucket.trim_end_matches('/'))), Box::new(queues))
+            (Box::new(S3Store::new(aws.s3(), bucket)), Box::new(queues))
         }
         None => {
-            folder(&args.place)?;
-            let taken = lock.insert(FolderLock::take(Path::new(&args.place)).map_err(locked)?);
-            let queues = FolderQueues::open(taken, clock.clone()).map_err(failed)?;
+            let locked = |error: LockError| Failure::usage(error.to_string());
+            let taken = lock.insert(FolderLock::take(place::folder(&args.place)?).map_err(locked)?);
+            let queues = FolderQueues::open(taken, clock.clone())?;
             (Box::new(FolderStore::open(taken)), Box::new(queues))
         }
     };
@@ -54,7 +51,7 @@ pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
         )));
     }
     for work in &chosen {
-        match held::release(&*store, &*queues, clock.now(), &work.mark, &decision).await.map_err(failed)? {
+        match held::release(&*store, &*queues, clock.now(), &work.mark, &decision).await? {
             Ok(()) => say(&format!("released: {}", name(work))),
             Err(problem) => return Err(Failure::usage(format!("{}: {problem}", name(work)))),
         }
@@ -66,13 +63,7 @@ pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
 }
 
 async fn show(args: &ReleaseArgs) -> Result<u8, Failure> {
-    let store: Box<dyn Store> = match args.place.strip_prefix("s3://") {
-        Some(bucket) => Box::new(S3Store::new(aws().await?.1.s3(), bucket.trim_end_matches('/'))),
-        None => {
-            folder(&args.place)?;
-            Box::new(FolderStore::reader(Path::new(&args.place)))
-        }
-    };
+    let store = place::reader(&args.place).await?;
     let held = chosen(&*store, args).await?;
     if held.is_empty() {
         say("nothing is held");
@@ -93,7 +84,7 @@ async fn show(args: &ReleaseArgs) -> Result<u8, Failure> {
 async fn chosen(store: &dyn Store, args: &ReleaseArgs) -> Result<Vec<HeldWork>, Failure> {
     let mut chosen = Vec::new();
     for run in runs(store, args.run.as_deref()).await? {
-        chosen.extend(held::list(store, &run).await.map_err(failed)?);
+        chosen.extend(held::list(store, &run).await?);
     }
     chosen.retain(|work| {
         args.batch.is_none_or(|batch| batch == work.mark.attempt.batch)
@@ -109,11 +100,11 @@ async fn runs(store: &dyn Store, named: Option<&str>) -> Result<Vec<RunId>, Fail
     }
     let statuses = match named {
         Some(key) => vec![keys::status(&keys::input_path(key))],
-        None => list_all(store, "status/").await.map_err(failed)?,
+        None => list_all(store, "status/").await?,
     };
     let mut runs = Vec::new();
     for key in statuses {
-        runs.extend(read::<Status>(store, &key).await.map_err(failed)?.map(|status| status.run));
+        runs.extend(read::<Status>(store, &key).await?.map(|status| status.run));
     }
     match named {
         Some(name) if runs.is_empty() => {
@@ -127,26 +118,4 @@ fn name(work: &HeldWork) -> String {
     let mark = &work.mark;
     let (run, batch, slice) = (&mark.attempt.run, mark.attempt.batch, mark.slice);
     format!("{run} batch {batch} attempt {} slice {slice} ({} inputs)", mark.attempt.attempt, mark.held.inputs)
-}
-
-async fn aws() -> Result<(Config, Aws), Failure> {
-    let config = Config::from_env(Role::Local).map_err(|problem| Failure::usage(problem.to_string()))?;
-    let aws = Aws::from_env(&config).await;
-    Ok((config, aws))
-}
-
-fn folder(place: &str) -> Result<(), Failure> {
-    if Path::new(place).is_dir() {
-        Ok(())
-    } else {
-        Err(Failure::usage(format!("{place} is no folder: nothing has been run there")))
-    }
-}
-
-fn locked(error: LockError) -> Failure {
-    Failure::usage(error.to_string())
-}
-
-fn failed(error: PortError) -> Failure {
-    Failure::ours(format!("{error}: {}", error.source))
 }

@@ -1,0 +1,38 @@
+//! Where runs are: a folder, or the dataset bucket of a stack (`s3://…`).
+
+use std::path::Path;
+
+use adapters::aws::Aws;
+use adapters::config::{Config, Role};
+use adapters::s3::S3Store;
+use dropcollect::folder::FolderStore;
+use pipeline::ports::Store;
+
+use super::Failure;
+
+/// The bucket that a place names, if it is not a folder.
+pub(super) fn bucket(place: &str) -> Option<&str> {
+    place.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/'))
+}
+
+/// Reads what is there.
+pub(super) async fn reader(place: &str) -> Result<Box<dyn Store>, Failure> {
+    Ok(match bucket(place) {
+        Some(bucket) => Box::new(S3Store::new(aws().await?.1.s3(), bucket)),
+        None => Box::new(FolderStore::reader(folder(place)?)),
+    })
+}
+
+/// The folder, if there is one.
+pub(super) fn folder(place: &str) -> Result<&Path, Failure> {
+    let root = Path::new(place);
+    let missing = || Failure::usage(format!("{place} is no folder: nothing has been run there"));
+    root.is_dir().then_some(root).ok_or_else(missing)
+}
+
+/// The account of a stack, as the environment says.
+pub(super) async fn aws() -> Result<(Config, Aws), Failure> {
+    let config = Config::from_env(Role::Local).map_err(|problem| Failure::usage(problem.to_string()))?;
+    let aws = Aws::from_env(&config).await;
+    Ok((config, aws))
+}
