@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use dropcollect_tests::story::{DAY, Script, Story, accepted, began, done, records};
+use pipeline::gate::{Cause, Refusal};
 use pipeline::held::NotReleased;
 use pipeline::keys;
 use pipeline::late::LateNote;
-use pipeline::ledger::Decision;
+use pipeline::ledger::{CollectionRecord, Decision, SendId};
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::policy::{OnInDoubt, Policy};
 use pipeline::ports::*;
 use pipeline::schedule::later;
+use pipeline::words::{AttemptId, Slice};
 
 const HOUR: i64 = 3_600;
 
@@ -98,6 +101,28 @@ fn a_decision_is_taken_once() {
     assert_eq!(again(Decision::GiveUp), Err(NotReleased::Decided(Decision::Again)));
 }
 
+/// Queues that cannot be reached.
+struct NoQueues;
+
+#[async_trait]
+impl Queues for NoQueues {
+    async fn send(&self, _: QueueName, _: &[String], _: u32) -> Result<(), PortError> {
+        Err(PortError::new("send", "no permission"))
+    }
+}
+
+#[test]
+fn a_decision_that_was_cut_off_is_taken_again() {
+    let mut story = held_story();
+    let work = story.waits().remove(0);
+    let again = Decision::Again;
+    let cut = pipeline::held::release(&story.store, &NoQueues, story.clock.now(), &work.mark, &again);
+    assert!(futures_util::FutureExt::now_or_never(cut).expect("nothing waits").is_err());
+    assert_eq!(story.waits().len(), 1, "it is still listed");
+    assert_eq!(story.release(&Decision::Again), [Ok(())]);
+    assert_eq!(finished(&mut story).state, RunState::Complete);
+}
+
 /// A collection that is told to stop and never says that it has.
 fn stuck_story(ready: i64) -> Story {
     let sends = AtomicUsize::new(0);
@@ -152,6 +177,26 @@ fn lost_reminders_are_sent_again() {
     story.run_until(DAY);
     assert_eq!(story.manifest().map(|manifest| manifest.state), Some(RunState::Complete));
     assert_eq!(story.sweep().open_runs, 0);
+}
+
+#[test]
+fn what_is_wrong_with_one_run_does_not_keep_the_sweep_from_the_others() {
+    let mut story = Story::begin(|script| script, &[]);
+    let create = |key: &str, body: &'static [u8]| {
+        let info = ObjectInfo::default();
+        let created = story.store.create(key, Bytes::from_static(body), &info);
+        futures_util::FutureExt::now_or_never(created).expect("nothing waits").expect("no error");
+    };
+    let broken = pipeline::words::RunId::parse("0000000000000000").expect("an id");
+    create(&keys::run_mark(keys::BEGUN, &broken, began() - jiff::SignedDuration::from_hours(1)), b"{}");
+    create(&keys::run(&broken), b"no record");
+    let received = story.queues.poll.receive(later(began(), 60), 900).expect("the message");
+    story.queues.poll.delete(&received.receipt);
+    story.run_until(3 * HOUR);
+    let swept = story.sweep();
+    assert_eq!((swept.failed, swept.reminded), (1, 1));
+    story.run_until(DAY);
+    assert_eq!(story.manifest().map(|manifest| manifest.state), Some(RunState::Complete));
 }
 
 #[test]
@@ -255,6 +300,32 @@ fn what_may_have_been_paid_for_twice_is_reported() {
     let story = paid_twice(br#"[{"t":1},{"t":3}]"#);
     assert_eq!((story.sweep().late, story.sweep().late), (0, 0));
     assert_eq!((note(&story).object, note(&story).records), (None, 0));
+}
+
+#[test]
+fn the_sweep_asks_nothing_while_the_token_is_refused() {
+    let story = paid_twice(br#"[{"input":{"url":"https://a"},"t":1},{"input":{"url":"https://b"},"t":3}]"#);
+    let refusal = Refusal { cause: Cause::Credentials, retry_after: Some(60), reason: "refused" };
+    let closed = pipeline::gate::close(&story.store, keys::TOKEN_GATE, story.clock.now(), refusal);
+    futures_util::FutureExt::now_or_never(closed).expect("nothing waits").expect("no error");
+    assert_eq!(story.sweep().late, 0);
+    story.clock.set(later(story.clock.now(), 61));
+    assert_eq!(story.sweep().late, 1);
+}
+
+#[test]
+fn an_answer_on_record_is_delivered_late_although_nothing_followed_from_it() {
+    // Its rows name no input: the record alone says whose it is.
+    let story = paid_twice(br#"[{"t":1},{"t":3}]"#);
+    let run = story.object.run();
+    let attempt = AttemptId { run, batch: 1, attempt: 1 };
+    let send = SendId { attempt, slice: Slice { start: 0, end: 2 }, send: 1 };
+    let record = CollectionRecord { v: 1, at: began(), send };
+    let key = keys::collection("j_first");
+    let written = pipeline::ledger::write_once(&story.store, &key, &record);
+    futures_util::FutureExt::now_or_never(written).expect("nothing waits").expect("no error");
+    assert_eq!((story.sweep().late, story.sweep().late), (1, 0));
+    assert_eq!(note(&story).records, 2);
 }
 
 #[test]

@@ -117,12 +117,17 @@ impl Collecting {
 impl AttemptKeys {
     /// Lists the records of an attempt.
     pub async fn load(store: &dyn Store, id: &AttemptId) -> Result<Self, PortError> {
+        Ok(Self::of(id, &ledger::list_all(store, &keys::attempt(id)).await?))
+    }
+
+    /// The records of an attempt among these keys.
+    pub fn of(id: &AttemptId, keys: &[String]) -> Self {
         let prefix = keys::attempt(id);
         let mut found = Self::default();
-        for key in ledger::list_all(store, &prefix).await? {
-            found.note(key.strip_prefix(&prefix).unwrap_or_default());
+        for name in keys.iter().filter_map(|key| key.strip_prefix(&prefix)) {
+            found.note(name);
         }
-        Ok(found)
+        found
     }
 
     fn note(&mut self, name: &str) {
@@ -132,7 +137,7 @@ impl AttemptKeys {
             [single, "json"] => self.note_message(single),
             [slice, send, what, "json"] => {
                 let number = send.strip_prefix("send-").and_then(|number| number.parse().ok());
-                let (Some(slice), Some(number)) = (parse(slice), number) else { return };
+                let (Some(slice), Some(number)) = (Slice::parse(slice), number) else { return };
                 let slice = self.slices.entry(slice).or_default();
                 match *what {
                     "intent" => slice.intents.insert(number),
@@ -146,7 +151,7 @@ impl AttemptKeys {
                 }
             }
             [slice, what, "json"] => {
-                let Some(slice) = parse(slice) else { return };
+                let Some(slice) = Slice::parse(slice) else { return };
                 let slice = self.slices.entry(slice).or_default();
                 if *what == "delivery" {
                     slice.delivered = true;
@@ -295,11 +300,6 @@ fn followed(held: &HeldRecord, decision: &Decision, send: u32, outcome: Option<&
 
 fn numbered(name: &str, prefix: &str) -> Option<u32> {
     name.strip_prefix(prefix)?.parse().ok()
-}
-
-fn parse(slice: &str) -> Option<Slice> {
-    let (start, end) = slice.split_once('-')?;
-    Some(Slice { start: start.parse().ok()?, end: end.parse().ok()? })
 }
 
 #[cfg(test)]

@@ -137,10 +137,17 @@ pub(crate) async fn mark(
     ledger::write_once(store, &keys::held_mark(id, slice, number), &mark).await.map(|_| ())
 }
 
+/// Sees to it that released work is not counted any more. Made at every visit of it, too.
+pub(crate) async fn unmark(store: &dyn Store, id: &AttemptId, slice: Slice, number: u32) -> Result<(), PortError> {
+    let key = keys::released_mark(&keys::held_mark(id, slice, number));
+    ledger::write_once(store, &key, &serde_json::json!({"v": VERSION})).await.map(|_| ())
+}
+
 /// What of a run waits for a person.
 pub async fn list(store: &dyn Store, run: &RunId) -> Result<Vec<HeldWork>, PortError> {
     let mut held = Vec::new();
-    for mark in marked(store, run).await? {
+    for mark in marks(store, run).await? {
+        let mark: HeldMark = ledger::read_known(store, &mark).await?;
         let outcome = keys::outcome(&mark.attempt, mark.slice, mark.held.send);
         let outcome: Option<Outcome> = ledger::read(store, &outcome).await?;
         let answered = match outcome.map(|outcome| outcome.result) {
@@ -179,22 +186,24 @@ pub async fn release(
     if standing.decision != *decision {
         return Ok(Err(NotReleased::Decided(standing.decision)));
     }
-    let key = keys::released_mark(&keys::held_mark(id, slice, mark.number));
-    ledger::write_once(store, &key, &standing).await?;
     let found = AttemptKeys::load(store, id).await?;
     // Of the next generation: a message that still polls other slices of the attempt makes way for it.
     let reminder = Reminder::new(id.clone(), found.generation.saturating_add(1), now);
     queues.send(QueueName::Poll, &[reminder.encode()], 0).await?;
+    // Last: as long as it is missing the work is listed, and whoever was cut off decides again.
+    unmark(store, id, slice, mark.number).await?;
     Ok(Ok(()))
 }
 
-/// The marks of what of a run is held.
-pub(crate) async fn marked(store: &dyn Store, run: &RunId) -> Result<Vec<HeldMark>, PortError> {
-    let mut held = Vec::new();
-    for mark in unreleased(&ledger::list_all(store, &keys::held_marks(run)).await?) {
-        held.push(ledger::read_known(store, mark).await?);
-    }
-    Ok(held)
+/// The keys of the marks of what of a run is held.
+pub(crate) async fn marks(store: &dyn Store, run: &RunId) -> Result<Vec<String>, PortError> {
+    let keys = ledger::list_all(store, &keys::held_marks(run)).await?;
+    Ok(unreleased(&keys).cloned().collect())
+}
+
+/// How many inputs wait where these marks are: the slice stands in the key, and thousands of marks need not be read.
+pub(crate) fn inputs(marks: &[String]) -> u64 {
+    marks.iter().filter_map(|mark| keys::marked_slice(mark)).map(|slice| u64::from(slice.len())).sum()
 }
 
 /// The marks without those of what was released, and without the marks that say so.
@@ -214,5 +223,6 @@ mod tests {
         let (first, second) = (keys::held_mark(&id, slice, 1), keys::held_mark(&id, slice, 2));
         let all = [first.clone(), keys::released_mark(&first), second.clone()];
         assert_eq!(unreleased(&all).collect::<Vec<_>>(), [&second]);
+        assert_eq!(inputs(&[first, second]), 10);
     }
 }

@@ -141,6 +141,11 @@ pub fn held_mark(attempt: &AttemptId, slice: Slice, number: u32) -> String {
     format!("{}{:06}.{:02}.{slice}.{number:03}.json", held_marks(&attempt.run), attempt.batch, attempt.attempt)
 }
 
+/// The slice of such a mark.
+pub fn marked_slice(mark: &str) -> Option<Slice> {
+    Slice::parse(mark.rsplit('/').next()?.split('.').nth(2)?)
+}
+
 /// That a held slice does not count any more: it was released.
 pub fn released_mark(mark: &str) -> String {
     format!("{}.released.json", mark.trim_end_matches(".json"))

@@ -10,8 +10,9 @@ use crate::Pipeline;
 use crate::attempt::AttemptKeys;
 use crate::delivery::{self, Fetched, Output};
 use crate::finish;
+use crate::gate::{self, Gate};
 use crate::keys;
-use crate::ledger::{self, CollectionRecord, DeliveredObject, Delivery, Outcome, SendId, SendResult, VERSION};
+use crate::ledger::{self, CollectionRecord, DeliveredObject, Delivery, Intent, Outcome, SendId, SendResult, VERSION};
 use crate::messages::Turn;
 use crate::ports::{Dataset, ListedJob, Looked, PortError};
 use crate::reconcile::{Doubt, Listed, Whose};
@@ -59,8 +60,15 @@ impl Pipeline {
                         swept.cut_short = true;
                         return Ok(());
                     }
-                    let doubt: Doubt = ledger::read_known(&*self.store, key).await?;
-                    swept.late += u64::from(self.look_after(turn, &doubt).await?);
+                    match self.look_after_doubt(turn, key).await {
+                        Ok(Found::Late) => swept.late += 1,
+                        Ok(Found::Nothing) => {}
+                        Ok(Found::NotNow) => return Ok(()),
+                        Err(error) => {
+                            swept.failed += 1;
+                            tracing::error!(key, %error, source = %error.source, "a send could not be looked after");
+                        }
+                    }
                 }
                 place = page.keys.last().cloned();
                 if !page.more || place.is_none() {
@@ -72,9 +80,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Looks for the collection of one send in doubt, unless somebody else does. Whether it was found now.
-    async fn look_after(&self, turn: &Turn, doubt: &Doubt) -> Result<bool, PortError> {
+    /// Looks for the collection of one send in doubt, unless somebody else does.
+    async fn look_after_doubt(&self, turn: &Turn, key: &str) -> Result<Found, PortError> {
         let store = &*self.store;
+        let doubt: &Doubt = &ledger::read_known(store, key).await?;
         let send = &doubt.send;
         let outcome: Option<Outcome> =
             ledger::read(store, &keys::outcome(&send.attempt, send.slice, send.send)).await?;
@@ -86,27 +95,79 @@ impl Pipeline {
         let now = self.clock.now();
         // Whoever sent it may be stopped and wake up late; and the list takes its time.
         if !given_up || seconds_between(doubt.intent.doubt_at, now) < 0 {
-            return Ok(false);
+            return Ok(Found::Nothing);
         }
         let mut work = Work::begin(self, turn, &send.attempt).await?;
-        let Ok(Listed { jobs, .. }) = work.listed(&doubt.intent, now).await? else { return Ok(false) };
+        let Some(jobs) = work.listed_calmly(&doubt.intent, now).await? else { return Ok(Found::NotNow) };
         for job in jobs {
-            let claim = match work.whose(&job, send.slice, send.send, &BTreeSet::new()).await? {
+            let proof = match work.whose(&job, send.slice, send.send, &BTreeSet::new()).await? {
                 // What was found before and was not this send's was claimed and given up.
                 Whose::Nobodys { claim } if claim > 1 && work.has_renounced(send, &job).await? => continue,
-                Whose::Nobodys { claim } => Some(claim),
-                Whose::Claimed => None,
+                Whose::Nobodys { claim } => Proof::Wanted { claim: Some(claim) },
+                Whose::Claimed => Proof::Wanted { claim: None },
+                Whose::Ours if work.was_answered(send, &job).await? => Proof::Answered,
                 _ => continue,
             };
-            if work.deliver_late(doubt, &job, claim).await? {
-                return Ok(true);
+            if work.deliver_late(doubt, &job, proof).await? {
+                return Ok(Found::Late);
             }
         }
-        Ok(false)
+        Ok(Found::Nothing)
     }
 }
 
+/// What looking after a send came to.
+enum Found {
+    /// Its collection was delivered now.
+    Late,
+    /// Nothing.
+    Nothing,
+    /// The API is not to be asked now.
+    NotNow,
+}
+
+/// Why a listed job is taken for a send's.
+enum Proof {
+    /// Its answer was recorded, and the outcome that says so was lost.
+    Answered,
+    /// Its rows have to say so; it is claimed with this number, if it is not claimed yet.
+    Wanted { claim: Option<u32> },
+}
+
 impl Work<'_> {
+    /// The jobs that a send may have started, or `None` when the API is not to be asked or does not tell.
+    async fn listed_calmly(&self, intent: &Intent, now: Timestamp) -> Result<Option<Vec<ListedJob>>, PortError> {
+        let store = &*self.pipeline.store;
+        let gate = gate::ask(store, keys::TOKEN_GATE, now).await?;
+        if matches!(gate, Gate::Closed { .. }) {
+            return Ok(None);
+        }
+        let listed = self.listed(intent, now).await?.ok().map(|Listed { jobs, .. }| jobs);
+        match (gate, &listed) {
+            (Gate::Probe, Some(_)) => gate::open(store, keys::TOKEN_GATE, now).await?,
+            (Gate::Probe, None) => gate::give_back(store, keys::TOKEN_GATE, now).await?,
+            _ => {}
+        }
+        Ok(listed)
+    }
+
+    /// Whether exactly this send got this collection as its answer, and nothing has been made of it.
+    async fn was_answered(&self, send: &SendId, job: &ListedJob) -> Result<bool, PortError> {
+        let store = &*self.pipeline.store;
+        let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&job.id)).await?;
+        if known.is_none_or(|known| known.send != *send) {
+            return Ok(false);
+        }
+        let note: Option<LateNote> =
+            ledger::read(store, &keys::late_note(&self.run.path, &self.id.run, &job.id)).await?;
+        Ok(match note.map(|note| note.object) {
+            None => true,
+            // Whoever wrote the note may have been cut off before the object was whole.
+            Some(Some(object)) => !ledger::exists(store, &object.key).await?,
+            Some(None) => false,
+        })
+    }
+
     /// Whether a send has claimed a job and given it up.
     async fn has_renounced(&self, send: &SendId, job: &ListedJob) -> Result<bool, PortError> {
         let store = &*self.pipeline.store;
@@ -116,9 +177,8 @@ impl Work<'_> {
         })
     }
 
-    /// Delivers the collection of a send that was given up, if it is ready and is this send's; `claim` is the number of the next claim,
-    /// if this send has none yet. Whether it was delivered now.
-    async fn deliver_late(&mut self, doubt: &Doubt, job: &ListedJob, claim: Option<u32>) -> Result<bool, PortError> {
+    /// Delivers the collection of a send that was given up, if it is ready and is this send's. Whether it was delivered now.
+    async fn deliver_late(&mut self, doubt: &Doubt, job: &ListedJob, proof: Proof) -> Result<bool, PortError> {
         let send = &doubt.send;
         let policy = &self.run.policy;
         let output = Output { format: policy.output_format, compression: policy.output_compression };
@@ -131,13 +191,14 @@ impl Work<'_> {
         let Fetched::Whole(whole) = delivery::fetch(store, key, output, &sent, &content_type, body).await? else {
             return Ok(false);
         };
-        if let Some(claim) = claim
+        if let Proof::Wanted { claim: Some(claim) } = proof
             && !self.claims(send.slice, send.send, job, claim).await?
         {
             whole.abort().await;
             return Ok(false);
         }
-        if whole.is_anothers() || whole.proves_nothing() || whole.names_both() {
+        let unproven = whole.is_anothers() || whole.proves_nothing() || whole.names_both();
+        if unproven && !matches!(proof, Proof::Answered) {
             if !whole.is_anothers() {
                 let message = "this collection has the time and the size of a trigger whose answer was lost, and its rows do not say whose it is: look in the control panel whether it was ours";
                 self.note_late(send, &job.id, None, message).await?;

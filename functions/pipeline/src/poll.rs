@@ -249,8 +249,16 @@ impl Work<'_> {
                     round.held = true;
                     continue;
                 }
-                SliceState::Released { held, decision, open } => self.follow(slice, &held, &decision, open).await?,
-                state @ (SliceState::Delivered(..) | SliceState::Refused { .. } | SliceState::GivenUp(_)) => {
+                SliceState::Released { held, decision, open } => {
+                    held::unmark(&*self.pipeline.store, &self.id, slice, found.holds(slice)).await?;
+                    self.follow(slice, &held, &decision, open).await?
+                }
+                state @ SliceState::GivenUp(_) => {
+                    held::unmark(&*self.pipeline.store, &self.id, slice, found.holds(slice)).await?;
+                    round.settled.push((slice, state));
+                    continue;
+                }
+                state @ (SliceState::Delivered(..) | SliceState::Refused { .. }) => {
                     round.settled.push((slice, state));
                     continue;
                 }

@@ -9,7 +9,7 @@ use crate::Pipeline;
 use crate::gate::{self, Cause};
 use crate::held;
 use crate::keys;
-use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, RowCounts, RunRecord, Sums};
+use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, HeldMark, RowCounts, RunRecord, Sums};
 use crate::manifest::{InputCounts, Manifest, ManifestInput, RunState};
 use crate::ports::{PortError, Stored, Written};
 use crate::schedule::seconds_between;
@@ -100,9 +100,10 @@ pub(crate) async fn refresh_rows(
     let sums = sums(pipeline, run, end.as_ref().map(|end| end.batches)).await?;
     let mut inputs = InputCounts::of(&rows, &sums);
     let mut notice = None;
-    for mark in held::marked(store, &run.run).await? {
-        inputs.held += u64::from(mark.held.inputs);
-        notice = Some(mark.held.message);
+    let marks = held::marks(store, &run.run).await?;
+    inputs.held = held::inputs(&marks);
+    if let Some(last) = marks.last() {
+        notice = Some(ledger::read_known::<HeldMark>(store, last).await?.held.message);
     }
     // A row that is done before the reader has said that it read it is not shown yet, so that the counts always add up.
     let accounted =

@@ -14,9 +14,9 @@ use crate::keys;
 use crate::ledger::{self, EndRecord, RunRecord, VERSION};
 use crate::manifest;
 use crate::messages::{Reminder, Turn};
-use crate::ports::{Inputs, PortError, QueueName};
+use crate::ports::{Inputs, PortError, QueueName, Store};
 use crate::schedule::{later, seconds_between};
-use crate::words::{AttemptId, Slice};
+use crate::words::{AttemptId, RunId, Slice};
 
 /// A run is left alone for so long after its beginning; after that it is swept whenever its age has doubled, and at least daily.
 const FIRST_SECONDS: i64 = 2 * 3_600;
@@ -51,6 +51,8 @@ pub struct Swept {
     pub expiring: u64,
     /// Collections that were found after their send had been given up.
     pub late: u64,
+    /// Runs, and sends that were given up, that could not be looked at: the log says why.
+    pub failed: u64,
     /// Whether time ran out before everything had been looked at.
     pub cut_short: bool,
 }
@@ -77,19 +79,21 @@ impl Pipeline {
     /// Looks at every run that is not over, and at sends that were given up.
     pub async fn sweep(&self, inputs: &dyn Inputs, turn: &Turn) -> Result<Swept, PortError> {
         let mut swept = Swept::default();
-        for mark in self.open_runs().await? {
+        for mark in open_marks(&*self.store).await? {
             if self.out_of_time(turn) {
                 swept.cut_short = true;
                 break;
             }
-            let Some(id) = keys::marked_run(&mark) else { continue };
-            if let Some(run) = ledger::read::<RunRecord>(&*self.store, &keys::run(&id)).await?
-                && keys::run_mark(keys::BEGUN, &run.run, run.started_at) == mark
-            {
-                self.sweep_run(inputs, turn, &run, &mut swept).await?;
+            // What is wrong with one run is not to keep the sweep from the others.
+            if let Err(error) = self.sweep_mark(inputs, turn, &mark, &mut swept).await {
+                swept.failed += 1;
+                tracing::error!(mark, %error, source = %error.source, "a run could not be swept");
             }
         }
-        self.sweep_doubts(turn, &mut swept).await?;
+        if let Err(error) = self.sweep_doubts(turn, &mut swept).await {
+            swept.failed += 1;
+            tracing::error!(%error, source = %error.source, "sends that were given up could not be looked after");
+        }
         // Every field is a metric (infra/README.md).
         tracing::info!(
             open_runs = swept.open_runs,
@@ -100,6 +104,7 @@ impl Pipeline {
             overdue = swept.overdue,
             expiring = swept.expiring,
             late = swept.late,
+            failed = swept.failed,
             cut_short = swept.cut_short,
             "swept"
         );
@@ -110,12 +115,20 @@ impl Pipeline {
         seconds_between(self.clock.now(), turn.ends_at) < RESERVE_SECONDS
     }
 
-    /// Marks of runs that have begun and are not over, the oldest first.
-    async fn open_runs(&self) -> Result<Vec<String>, PortError> {
-        let over = ledger::list_all(&*self.store, keys::OVER).await?;
-        let over: BTreeSet<&str> = over.iter().filter_map(|key| key.strip_prefix(keys::OVER)).collect();
-        let begun = ledger::list_all(&*self.store, keys::BEGUN).await?;
-        Ok(begun.into_iter().filter(|key| !over.contains(key.trim_start_matches(keys::BEGUN))).collect())
+    async fn sweep_mark(
+        &self,
+        inputs: &dyn Inputs,
+        turn: &Turn,
+        mark: &str,
+        swept: &mut Swept,
+    ) -> Result<(), PortError> {
+        let Some(id) = keys::marked_run(mark) else { return Ok(()) };
+        match ledger::read::<RunRecord>(&*self.store, &keys::run(&id)).await? {
+            Some(run) if keys::run_mark(keys::BEGUN, &run.run, run.started_at) == mark => {
+                self.sweep_run(inputs, turn, &run, swept).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn sweep_run(
@@ -133,9 +146,7 @@ impl Pipeline {
         let now = self.clock.now();
         swept.open_runs += 1;
         swept.oldest_run_seconds = swept.oldest_run_seconds.max(seconds_between(run.started_at, now));
-        for mark in held::marked(store, &run.run).await? {
-            swept.held_inputs += u64::from(mark.held.inputs);
-        }
+        swept.held_inputs += held::inputs(&held::marks(store, &run.run).await?);
         let last: Option<SweepRecord> = match ledger::list_all(store, &keys::sweeps(&run.run)).await?.last() {
             Some(last) => Some(ledger::read_known(store, last).await?),
             None => None,
@@ -145,6 +156,9 @@ impl Pipeline {
         if !unfinished && !due(run.started_at, last.map(|last| last.at), now) {
             return Ok(());
         }
+        // First: a run that fails, or kills the function, has its turn again when it is due, and not in every sweep.
+        let begun = SweepRecord { v: VERSION, at: now, reached: None };
+        ledger::write_once(store, &keys::sweep(&run.run, now), &begun).await?;
         let batches = match ledger::read::<EndRecord>(store, &keys::end(&run.run)).await? {
             Some(end) => end.batches,
             None => {
@@ -158,9 +172,11 @@ impl Pipeline {
             self.check_run(run, 0).await?;
         }
         let reached = self.remind(turn, run, from..batches, swept).await?;
-        let record = SweepRecord { v: VERSION, at: now, reached };
-        ledger::write_once(store, &keys::sweep(&run.run, now), &record).await?;
-        swept.cut_short |= reached.is_some();
+        if reached.is_some() {
+            swept.cut_short = true;
+            let at = self.clock.now();
+            ledger::write_once(store, &keys::sweep(&run.run, at), &SweepRecord { v: VERSION, at, reached }).await?;
+        }
         Ok(())
     }
 
@@ -213,7 +229,7 @@ impl Pipeline {
         let keys_of_batch = ledger::list_all(store, &prefix).await?;
         let newest = keys_of_batch.iter().filter_map(|key| key.strip_prefix(&prefix)?.get(..2)?.parse().ok()).max();
         let id = AttemptId { run: run.run.clone(), batch, attempt: newest.unwrap_or(1) };
-        let attempt = AttemptKeys::load(store, &id).await?;
+        let attempt = AttemptKeys::of(&id, &keys_of_batch);
         let mut found = Found::default();
         let now = self.clock.now();
         let (mut waits, mut goes_on) = (false, attempt.ended || !attempt.begun());
@@ -247,6 +263,19 @@ impl Pipeline {
         }
         Ok(found)
     }
+}
+
+/// Marks of runs that have begun and are not over, the oldest first.
+async fn open_marks(store: &dyn Store) -> Result<Vec<String>, PortError> {
+    let over = ledger::list_all(store, keys::OVER).await?;
+    let over: BTreeSet<&str> = over.iter().filter_map(|key| key.strip_prefix(keys::OVER)).collect();
+    let begun = ledger::list_all(store, keys::BEGUN).await?;
+    Ok(begun.into_iter().filter(|key| !over.contains(key.trim_start_matches(keys::BEGUN))).collect())
+}
+
+/// Runs that have begun and are not over, the oldest first.
+pub async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, PortError> {
+    Ok(open_marks(store).await?.iter().filter_map(|mark| keys::marked_run(mark)).collect())
 }
 
 /// Whether a run is looked at now.

@@ -120,6 +120,12 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// Reads a slice as it is written in keys; `None` when it is not `start-end`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (start, end) = text.split_once('-')?;
+        Some(Self { start: start.parse().ok()?, end: end.parse().ok()? })
+    }
+
     /// How many inputs it holds.
     pub fn len(self) -> u32 {
         self.end.saturating_sub(self.start)

@@ -10,9 +10,9 @@ use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::queue::FolderQueues;
 use pipeline::held::{self, HeldWork};
 use pipeline::keys;
-use pipeline::ledger::{Decision, list_all, read};
+use pipeline::ledger::{Decision, RunRecord, read};
 use pipeline::ports::{Clock, Queues, Store};
-use pipeline::status::Status;
+use pipeline::sweep::open_runs;
 use pipeline::words::RunId;
 
 use super::{Failure, ReleaseArgs, exit, place, say};
@@ -93,25 +93,23 @@ async fn chosen(store: &dyn Store, args: &ReleaseArgs) -> Result<Vec<HeldWork>, 
     Ok(chosen)
 }
 
-/// The run with this id, or the newest of this input key; of all keys if none is named.
+/// The run with this id, or the runs of this input key that are not over; of all keys if none is named.
 async fn runs(store: &dyn Store, named: Option<&str>) -> Result<Vec<RunId>, Failure> {
     if let Some(run) = named.and_then(RunId::parse) {
         return Ok(vec![run]);
     }
-    let statuses = match named {
-        Some(key) => vec![keys::status(&keys::input_path(key))],
-        None => list_all(store, "status/").await?,
-    };
+    let open = open_runs(store).await?;
+    let Some(key) = named else { return Ok(open) };
     let mut runs = Vec::new();
-    for key in statuses {
-        runs.extend(read::<Status>(store, &key).await?.map(|status| status.run));
+    for run in open {
+        let record: Option<RunRecord> = read(store, &keys::run(&run)).await?;
+        runs.extend(record.filter(|record| record.object.key == key).map(|record| record.run));
     }
-    match named {
-        Some(name) if runs.is_empty() => {
-            Err(Failure::usage(format!("{name} is neither the id of a run nor an input key that was run here")))
-        }
-        _ => Ok(runs),
+    if runs.is_empty() && store.get(&keys::status(&keys::input_path(key))).await?.is_none() {
+        let message = format!("{key} is neither the id of a run nor an input key that was run here");
+        return Err(Failure::usage(message));
     }
+    Ok(runs)
 }
 
 fn name(work: &HeldWork) -> String {

@@ -246,7 +246,12 @@ impl World {
                 pipeline.trigger(&*inputs, &object, &turn).await
             }),
             "poll" => Box::pin(async move { pipeline.poll(&body, &turn).await }),
-            "sweeps" => Box::pin(async move { pipeline.sweep(&*inputs, &turn).await.map(|_| Verdict::Done) }),
+            "sweeps" => Box::pin(async move {
+                let failed = pipeline.sweep(&*inputs, &turn).await?.failed > 0;
+                let again =
+                    || Verdict::Again { after_seconds: FAILED_SECONDS, why: "a sweep of something failed".into() };
+                Ok(if failed { again() } else { Verdict::Done })
+            }),
             "decisions" => Box::pin(async move {
                 let Order { mark, decision } = serde_json::from_str(&body).expect("an order");
                 let now = pipeline.clock.now();
