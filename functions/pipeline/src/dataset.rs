@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::inputs::{FileCompression, FileContainer, FileFormat, ReadLimits, RowReader};
 use crate::json_cut::{Container, Cut, Cutter};
+use crate::json_scan::{Member, Object};
 use crate::policy::limits;
 
 /// One row of a dataset.
@@ -127,7 +128,7 @@ impl Reader {
                 None => {}
             }
         }
-        tell_apart(&text, each);
+        tell_apart(&text, None, each);
         Ok(Ending::Complete)
     }
 }
@@ -140,7 +141,7 @@ fn row(
     problem: &mut Option<NotADataset>,
     each: &mut dyn FnMut(Row<'_>),
 ) {
-    let text = match cut.text.as_ref().map(|bytes| std::str::from_utf8(bytes)) {
+    let text = match cut.text.as_ref().map(|bytes| simdutf8::basic::from_utf8(bytes)) {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => return note(problem, format!("the record in line {} is not UTF-8", cut.line)),
         Err(_) => {
@@ -148,7 +149,9 @@ fn row(
             return note(problem, format!("the record in line {} has more than {max} bytes", cut.line));
         }
     };
-    if let Err(error) = serde_json::from_str::<&RawValue>(text) {
+    if cut.object.is_none()
+        && let Err(error) = serde_json::from_str::<&RawValue>(text)
+    {
         return note(problem, format!("the record in line {} is not JSON: {error}", cut.line));
     }
     *values += 1;
@@ -158,15 +161,15 @@ fn row(
         return;
     }
     if let Some(first) = only.take() {
-        tell_apart(&first, each);
+        tell_apart(&first, None, each);
     }
-    tell_apart(text, each);
+    tell_apart(text, cut.object.as_ref(), each);
 }
 
 fn drain(reader: &mut RowReader, problem: &mut Option<NotADataset>, each: &mut dyn FnMut(Row<'_>)) {
     while let Some(row) = reader.next_row() {
         match row.input {
-            Ok(text) => tell_apart(&unfold(&text), each),
+            Ok(text) => tell_apart(&unfold(&text), None, each),
             Err(error) => note(problem, format!("line {} of the CSV dataset: {error}", row.line)),
         }
     }
@@ -212,41 +215,68 @@ pub fn status(text: &str) -> Option<String> {
     known.contains(&word.as_str()).then_some(word)
 }
 
-#[derive(Deserialize)]
+/// The JSON texts of those members of a row that say what it is; `null` counts as nothing.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Fields<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     error_code: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     warning: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     warning_code: Option<&'a RawValue>,
 }
 
-/// A row is an error row when `error` or `error_code` is filled (API page on error codes: on a fully good record neither is).
-fn tell_apart(text: &str, each: &mut dyn FnMut(Row<'_>)) {
-    let record = |echo, warning| Row::Record { text: one_line(text), echo, warning };
-    // Not an object, or one that names a field twice: data all the same, but nobody can say whose.
-    let Ok(fields) = serde_json::from_str::<Fields<'_>>(text) else { return each(record(None, false)) };
-    let echo = fields.input.map(|input| Cow::Borrowed(input.get()));
-    if filled(fields.error) || filled(fields.error_code) {
-        let message = fields.error.map(words).unwrap_or_default();
-        let code = fields.error_code.filter(|code| filled(Some(code))).map(words);
-        return each(Row::Error { echo, code, message });
+impl<'a> Fields<'a> {
+    /// The text of a member.
+    fn member(&self, member: Member) -> Option<&'a str> {
+        let value = match member {
+            Member::Input => self.input,
+            Member::Error => self.error,
+            Member::ErrorCode => self.error_code,
+            Member::Warning => self.warning,
+            Member::WarningCode => self.warning_code,
+        };
+        value.map(RawValue::get)
     }
-    each(record(echo, filled(fields.warning) || filled(fields.warning_code)));
 }
 
-fn filled(value: Option<&RawValue>) -> bool {
-    value.is_some_and(|value| !matches!(value.get(), "null" | "\"\"" | "false" | "[]" | "{}"))
+/// A row is an error row when `error` or `error_code` is filled (API page on error codes: on a fully good record neither is).
+fn tell_apart(text: &str, object: Option<&Object>, each: &mut dyn FnMut(Row<'_>)) {
+    let fields = match object {
+        Some(_) => Fields::default(),
+        None => match serde_json::from_str(text) {
+            Ok(fields) => fields,
+            // Not an object, or one that names a field twice: data all the same, but nobody can say whose.
+            Err(_) => return each(Row::Record { text: one_line(text), echo: None, warning: false }),
+        },
+    };
+    let member = |member| match object {
+        Some(object) => object.member(member).and_then(|place| text.get(place)).filter(|text| *text != "null"),
+        None => fields.member(member),
+    };
+    let echo = member(Member::Input).map(Cow::Borrowed);
+    if filled(member(Member::Error)) || filled(member(Member::ErrorCode)) {
+        let message = member(Member::Error).map(words).unwrap_or_default();
+        let code = member(Member::ErrorCode).filter(|code| filled(Some(code))).map(words);
+        return each(Row::Error { echo, code, message });
+    }
+    let text = if object.is_some_and(|object| !object.has_lines) { Cow::Borrowed(text) } else { one_line(text) };
+    let warning = filled(member(Member::Warning)) || filled(member(Member::WarningCode));
+    each(Row::Record { text, echo, warning });
+}
+
+fn filled(value: Option<&str>) -> bool {
+    value.is_some_and(|value| !matches!(value, "null" | "\"\"" | "false" | "[]" | "{}"))
 }
 
 /// A string's content, or the JSON text of anything else.
-fn words(value: &RawValue) -> String {
-    let text = serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned());
+fn words(value: &str) -> String {
+    let text = serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned());
     shorten(&text)
 }
 

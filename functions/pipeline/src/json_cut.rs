@@ -7,6 +7,8 @@
 
 use memchr::{memchr_iter, memchr2};
 
+use crate::json_scan::{self, Object, Seen};
+
 pub use self::error::CutError;
 
 mod error;
@@ -33,6 +35,8 @@ pub struct Cut<'a> {
     pub line: u64,
     /// The value's text without surrounding white space; it may still be invalid inside.
     pub text: Result<&'a [u8], TooLong>,
+    /// Set when the text is known to be an object with valid syntax. Without it nothing is known.
+    pub object: Option<Object>,
 }
 
 /// A value above the limit. It was skipped while it streamed by, and only its beginning was kept.
@@ -148,7 +152,7 @@ impl Cutter {
             Place::NotJson => Err(self.not_json()),
             Place::ArrayOpen | Place::ArrayComma | Place::ArrayValue => Err(CutError::NoEnd { line: self.line }),
             Place::Value(Inside::Scalar) if self.container == Some(Container::Values) => {
-                self.hand_out(&[], each);
+                self.hand_out(&[], None, each);
                 Ok(Container::Values)
             }
             Place::Value(_) => Err(CutError::ValueCut { line: self.value_line }),
@@ -170,16 +174,26 @@ impl Cutter {
         let mut at = 0;
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
             at = match self.place {
-                Place::Value(inside) => match self.end_of_value(inside, rest) {
-                    Some(length) => {
-                        self.hand_out(rest.get(..length).unwrap_or(rest), each);
+                Place::Value(inside) => {
+                    // Most values are objects that lie inside one chunk: one pass finds their end and looks into them.
+                    let fresh = inside == Inside::Structure && self.depth == 0 && self.held_bytes == 0;
+                    if let Some(object) = fresh.then(|| whole(rest)).flatten() {
+                        let length = object.bytes;
+                        if !object.has_lines {
+                            // Nothing to count there.
+                            self.line_at(chunk, at);
+                            self.counted = at + length;
+                        }
+                        self.hand_out(rest.get(..length).unwrap_or(rest), Some(object), each);
                         at + length
-                    }
-                    None => {
+                    } else if let Some(length) = self.end_of_value(inside, rest) {
+                        self.hand_out(rest.get(..length).unwrap_or(rest), None, each);
+                        at + length
+                    } else {
                         self.hold(rest);
                         chunk.len()
                     }
-                },
+                }
                 Place::NotJson => {
                     self.held.extend(rest.iter().take(QUOTED_BYTES.saturating_sub(self.held.len())));
                     if self.held.len() >= QUOTED_BYTES {
@@ -310,17 +324,17 @@ impl Cutter {
     }
 
     /// Hands out the value that ends with `part`, and goes on behind it.
-    fn hand_out(&mut self, part: &[u8], each: &mut dyn FnMut(Cut<'_>)) {
+    fn hand_out(&mut self, part: &[u8], object: Option<Object>, each: &mut dyn FnMut(Cut<'_>)) {
         let line = self.value_line;
         let bytes = self.held_bytes + part.len() as u64;
         if bytes > self.value_bytes_max as u64 {
             self.hold(part);
-            each(Cut { line, text: Err(TooLong { bytes, head: std::mem::take(&mut self.held) }) });
+            each(Cut { line, text: Err(TooLong { bytes, head: std::mem::take(&mut self.held) }), object: None });
         } else if self.held.is_empty() {
-            each(Cut { line, text: Ok(part) });
+            each(Cut { line, text: Ok(part), object });
         } else {
             self.held.extend_from_slice(part);
-            each(Cut { line, text: Ok(&self.held) });
+            each(Cut { line, text: Ok(&self.held), object: whole(&self.held) });
         }
         self.held.clear();
         self.held_bytes = 0;
@@ -337,6 +351,14 @@ impl Cutter {
         self.line += memchr_iter(b'\n', since).count() as u64;
         self.counted = self.counted.max(at);
         self.line
+    }
+}
+
+/// The object that the bytes begin with, if it ends in them.
+fn whole(bytes: &[u8]) -> Option<Object> {
+    match json_scan::object(bytes) {
+        Seen::Object(object) => Some(object),
+        Seen::Cut | Seen::Odd => None,
     }
 }
 

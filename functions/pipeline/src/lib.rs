@@ -11,7 +11,7 @@
 //! | [`attempt`], `work`, `send`, `reconcile` | one attempt of a batch, its paid sends, and the ones in doubt |
 //! | [`held`] | what waits for a person, and what follows from the decision |
 //! | `poll`, `look`, [`schedule`] | the function: looks until a collection is ready |
-//! | [`json_cut`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
+//! | [`json_cut`], [`json_scan`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
 //! | [`decisions`], `finish`, `retry` | what is triggered again; the end of attempts, batches and runs |
 //! | [`manifest`], [`status`] | what became of every input |
 //! | [`sweep`], [`late`] | the function: what stands still, and what comes to light too late |
@@ -30,6 +30,7 @@ pub mod gate;
 pub mod held;
 pub mod inputs;
 pub mod json_cut;
+pub mod json_scan;
 pub mod keys;
 pub mod late;
 pub mod ledger;

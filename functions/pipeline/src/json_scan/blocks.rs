@@ -1,0 +1,170 @@
+//! 64 bytes at a time, as bit masks.
+
+use wide::u8x16;
+
+/// Bytes of a block: one bit each.
+pub(super) const BLOCK: usize = 64;
+
+/// What is carried from one block to the next.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// All ones inside a string.
+    in_string: u64,
+    /// 1 when the first byte of the next block is escaped.
+    escaped: u64,
+    /// 1 when the last byte of the block before was part of a number or a word.
+    in_scalar: u64,
+}
+
+/// The masks of one block; bit `n` is its byte `n`.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// Quotes that begin a string, punctuation, and first bytes of numbers and words.
+    pub(super) tokens: u64,
+    /// Line ends outside strings.
+    pub(super) lines: u64,
+    /// Backslashes that escape something.
+    escapes: u64,
+    /// Control characters in strings.
+    controls: u64,
+}
+
+impl Blocks {
+    /// The block of `bytes` that begins at `base`. Behind their end stand spaces.
+    #[inline(always)]
+    pub(super) fn next(&mut self, bytes: &[u8], base: usize) -> Block {
+        let rest = bytes.get(base..).unwrap_or_default();
+        match rest.first_chunk::<BLOCK>() {
+            Some(block) => self.masks(block),
+            None => {
+                let mut block = [b' '; BLOCK];
+                block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                self.masks(&block)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn masks(&mut self, block: &[u8; BLOCK]) -> Block {
+        let lanes = Lanes::of(block);
+        let (escapes, escaped) = self.escapes(&lanes);
+        let quotes = lanes.equal(b'"') & !escaped;
+        let in_string = prefix_xor(quotes) ^ self.in_string;
+        let low = lanes.low();
+        self.in_string = 0_u64.wrapping_sub(in_string >> 63);
+        if in_string == u64::MAX && quotes == 0 {
+            // The middle of a long text.
+            return Block { tokens: 0, lines: 0, escapes, controls: low };
+        }
+        // Most JSON has no other white space than spaces.
+        let lines = if low == 0 { 0 } else { lanes.mask(|lane| equal(lane, b'\n') | equal(lane, b'\r')) };
+        let tabs = if low == 0 { 0 } else { lanes.equal(b'\t') };
+        let spaces = lanes.equal(b' ') | lines | tabs;
+        let marks = lanes.mask(|lane| {
+            // All four brackets, and `Y`, `_`, `y` and DEL, which stand nowhere outside strings, have these bits in common.
+            equal(lane | u8x16::splat(0x26), 0x7F) | equal(lane, b',') | equal(lane, b':')
+        });
+        let marks = marks & !in_string;
+        // The closing quote is not in the string any more.
+        let scalars = !(spaces | marks | quotes | in_string);
+        let begins = scalars & !(scalars << 1 | self.in_scalar);
+        self.in_scalar = scalars >> 63;
+        Block {
+            tokens: marks | quotes & in_string | begins,
+            lines: lines & !in_string,
+            escapes: escapes & in_string,
+            controls: low & in_string,
+        }
+    }
+
+    /// Backslashes that escape the byte behind them, and the bytes that are escaped.
+    #[inline(always)]
+    fn escapes(&mut self, lanes: &Lanes) -> (u64, u64) {
+        /// Every second bit: a run of backslashes pairs up from where it begins.
+        const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+        if !lanes.has(b'\\') {
+            return (0, std::mem::take(&mut self.escaped));
+        }
+        let backslashes = lanes.equal(b'\\');
+        let candidates = backslashes & !self.escaped;
+        let behind = candidates << 1 | ODD;
+        let paired = behind.wrapping_sub(candidates) ^ ODD;
+        let escaped = paired ^ (backslashes | self.escaped);
+        let escapes = paired & backslashes;
+        self.escaped = escapes >> 63;
+        (escapes, escaped)
+    }
+}
+
+impl Block {
+    /// Whether the strings among these bytes hold nothing that a string cannot hold.
+    #[inline(always)]
+    pub(super) fn is_valid(&self, among: u64, bytes: &[u8], base: usize) -> bool {
+        let mut escapes = self.escapes & among;
+        while escapes != 0 {
+            let behind = base + escapes.trailing_zeros() as usize + 1;
+            if !is_escape(bytes.get(behind..).unwrap_or_default()) {
+                return false;
+            }
+            escapes &= escapes - 1;
+        }
+        self.controls & among == 0
+    }
+}
+
+/// What may stand behind a backslash. At the end of the bytes everything may: the object is cut, and is looked at again.
+fn is_escape(bytes: &[u8]) -> bool {
+    match bytes {
+        [b'u', digits @ ..] => digits.iter().take(4).all(u8::is_ascii_hexdigit),
+        [byte, ..] => matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'),
+        [] => true,
+    }
+}
+
+/// Bit n is the parity of the bits 0 to n: ones from an opening quote up to before the closing one.
+#[inline(always)]
+fn prefix_xor(bits: u64) -> u64 {
+    [1, 2, 4, 8, 16, 32].into_iter().fold(bits, |bits, shift| bits ^ bits << shift)
+}
+
+/// The block in four vectors.
+struct Lanes([u8x16; 4]);
+
+impl Lanes {
+    #[inline(always)]
+    fn of(block: &[u8; BLOCK]) -> Self {
+        let (lanes, _) = block.as_chunks::<16>();
+        Self(std::array::from_fn(|lane| u8x16::new(lanes.get(lane).copied().unwrap_or([b' '; 16]))))
+    }
+
+    #[inline(always)]
+    fn mask(&self, test: impl Fn(u8x16) -> u8x16) -> u64 {
+        let [a, b, c, d] = self.0.map(|lane| u64::from(test(lane).to_bitmask()));
+        a | b << 16 | c << 32 | d << 48
+    }
+
+    #[inline(always)]
+    fn equal(&self, byte: u8) -> u64 {
+        self.mask(|lane| equal(lane, byte))
+    }
+
+    /// Whether any byte is this one: cheaper than asking which.
+    #[inline(always)]
+    fn has(&self, byte: u8) -> bool {
+        let [a, b, c, d] = self.0.map(|lane| equal(lane, byte));
+        (a | b | c | d).to_bitmask() != 0
+    }
+
+    /// Control characters.
+    #[inline(always)]
+    fn low(&self) -> u64 {
+        let low = |lane: u8x16| lane.min(u8x16::splat(0x1F)).simd_eq(lane);
+        let [a, b, c, d] = self.0;
+        if low(a.min(b).min(c.min(d))).to_bitmask() == 0 { 0 } else { self.mask(low) }
+    }
+}
+
+#[inline(always)]
+fn equal(lane: u8x16, byte: u8) -> u8x16 {
+    lane.simd_eq(u8x16::splat(byte))
+}
