@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
+use adapters::clock::WallClock;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dropcollect::memory::MemoryStore;
 use jiff::Timestamp;
-use pipeline::delivery::{Fetched, Output, Sent, Whole, fetch};
+use pipeline::delivery::{Fetched, Output, Sent, Time, Whole, fetch};
 use pipeline::ledger::{Delivery, InputRow};
 use pipeline::policy::limits::TEXT_BYTES_MAX;
 use pipeline::policy::{OutputCompression, OutputFormat};
@@ -51,7 +52,9 @@ pub fn delivery(bytes: &[u8]) {
     let store = MemoryStore::new();
     let pieces = chunks(case.0, seed).into_iter().map(Bytes::copy_from_slice).collect();
     let body = Box::new(Pieces(pieces, has(8)));
-    let fetched = wait(fetch(&store, KEY.to_owned(), output, &sent, content_type, body)).expect("the store works");
+    let time = Time::unlimited(&WallClock);
+    let fetched =
+        wait(fetch(&store, KEY.to_owned(), output, &sent, content_type, body, time)).expect("the store works");
     let Fetched::Whole(mut whole) = fetched else {
         assert!(store.open_uploads().is_empty() && store.keys("").is_empty(), "nothing stays of what is not delivered");
         return;

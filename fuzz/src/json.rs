@@ -29,6 +29,11 @@ fn cut(stream: &[u8], seed: u8, limit: usize) -> (Vec<Value>, Result<Container, 
     let mut cutter = Cutter::new(limit);
     let mut values: Vec<Value> = Vec::new();
     let mut each = |cut: pipeline::json_cut::Cut<'_>| {
+        if let (Some(object), Ok(text)) = (&cut.object, cut.text.as_ref()) {
+            assert_eq!(object.bytes, text.len(), "the object is the value");
+            let valid = std::str::from_utf8(text).map(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+            assert_ne!(valid, Ok(false), "an object is valid JSON");
+        }
         values.push((cut.line, cut.text.map(<[u8]>::to_vec).map_err(|long| (long.bytes, long.head))));
     };
     let mut pushed = Ok(());

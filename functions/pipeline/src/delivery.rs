@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::{Either, select};
+use jiff::Timestamp;
 
+use crate::Pipeline;
 use crate::dataset::{Ending, Reader, Row};
 use crate::decisions::codes;
 use crate::ledger::{Delivery, FailedInput, InputRow};
 use crate::matching::Matcher;
-use crate::policy::{OutputCompression, OutputFormat};
-use crate::ports::{Chunks, JobError, JobLog, ObjectInfo, PortError, Store};
+use crate::policy::{OutputCompression, OutputFormat, limits};
+use crate::ports::{Chunks, Clock, JobError, JobLog, ObjectInfo, PortError, Store};
+use crate::schedule::{later, seconds_between};
 use crate::upload::Upload;
 
 /// The part of an attempt that a collection was triggered with.
@@ -55,6 +58,11 @@ pub enum Fetched<'a> {
     Ended(String),
     /// The bytes broke off or are no dataset; it may be fetched again.
     Unreadable(String),
+    /// The turn ends before the bytes do.
+    OutOfTime {
+        /// How many had come.
+        bytes: u64,
+    },
 }
 
 /// A dataset that was read to its end.
@@ -72,6 +80,33 @@ pub struct Output {
     pub compression: OutputCompression,
 }
 
+/// The time that a fetch has.
+pub struct Time<'a> {
+    clock: &'a dyn Clock,
+    until: Timestamp,
+}
+
+impl<'a> Time<'a> {
+    /// As long as it takes.
+    pub fn unlimited(clock: &'a dyn Clock) -> Self {
+        Self { clock, until: Timestamp::MAX }
+    }
+
+    /// What is left of a turn that ends at `ends_at`, but for the reserve. A process that is alone on its store is not stopped by time.
+    pub fn of(pipeline: &'a Pipeline, ends_at: Timestamp) -> Self {
+        let clock = &*pipeline.clock;
+        if pipeline.alone_since.is_some() {
+            return Self::unlimited(clock);
+        }
+        let left = seconds_between(clock.now(), ends_at).max(0);
+        Self { clock, until: later(ends_at, -limits::DELIVERY_RESERVE_SECONDS.min(left / 4)) }
+    }
+
+    fn is_up(&self) -> bool {
+        self.clock.now() >= self.until
+    }
+}
+
 /// Reads the body to its end while its records are uploaded to `key`. An error is the store's; trouble with the body is a value.
 pub async fn fetch<'a>(
     store: &'a dyn Store,
@@ -80,6 +115,7 @@ pub async fn fetch<'a>(
     sent: &Sent<'_>,
     content_type: &str,
     mut body: Box<dyn Chunks>,
+    time: Time<'_>,
 ) -> Result<Fetched<'a>, PortError> {
     let info = ObjectInfo::of(match (output.format, output.compression) {
         (_, OutputCompression::Gzip) => "application/gzip",
@@ -89,7 +125,7 @@ pub async fn fetch<'a>(
     let mut upload = Upload::new(store, key, info, output.compression);
     let mut tally = Tally::new(sent);
     let mut reader = Reader::new(content_type);
-    let mut lines = Vec::new();
+    let mut bytes: u64 = 0;
     loop {
         let chunk = match next(&mut body, &mut upload).await? {
             Ok(chunk) => chunk,
@@ -98,15 +134,18 @@ pub async fn fetch<'a>(
                 return Ok(Fetched::Unreadable(format!("the dataset broke off: {}", describe(&error))));
             }
         };
-        let mut each = |row: Row<'_>| tally.row(row, output.format, &mut lines);
+        bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let mut each = |row: Row<'_>| tally.row(row, output.format, &mut upload);
         let read = match &chunk {
             Some(chunk) => reader.push(chunk, &mut each).map(|()| None),
             None => reader.finish(&mut each).map(Some),
         };
-        upload.take(&lines);
-        lines.clear();
         upload.flush().await?;
         let problem = match read {
+            Ok(None) if upload.is_full() => {
+                Fetched::Unreadable(format!("an object of {} parts does not hold it", limits::PARTS_MAX))
+            }
+            Ok(None) if time.is_up() => Fetched::OutOfTime { bytes },
             Ok(None) => continue,
             Ok(Some(Ending::Complete)) => {
                 if tally.records > 0 && output.format == OutputFormat::Json {
@@ -207,7 +246,7 @@ impl Whole<'_> {
         &mut self,
         sent: &Sent<'_>,
         collection: &str,
-        at: jiff::Timestamp,
+        at: Timestamp,
         pages: Option<u64>,
     ) -> Result<Delivery, PortError> {
         let object = if self.upload.is_empty() { None } else { Some(self.upload.finish().await?) };
@@ -246,7 +285,7 @@ impl Whole<'_> {
 }
 
 /// The delivery of a collection that ended without any data: every input failed for the same reason.
-pub fn without_data(sent: &Sent<'_>, collection: &str, at: jiff::Timestamp, code: &str, message: &str) -> Delivery {
+pub fn without_data(sent: &Sent<'_>, collection: &str, at: Timestamp, code: &str, message: &str) -> Delivery {
     let fail = |position: &u32| FailedInput {
         input: *position,
         code: code.to_owned(),
@@ -256,7 +295,7 @@ pub fn without_data(sent: &Sent<'_>, collection: &str, at: jiff::Timestamp, code
     Delivery { failed: sent.positions.iter().map(fail).collect(), ..nothing(collection, at) }
 }
 
-fn nothing(collection: &str, at: jiff::Timestamp) -> Delivery {
+fn nothing(collection: &str, at: Timestamp) -> Delivery {
     Delivery {
         v: crate::ledger::VERSION,
         at,
@@ -290,17 +329,17 @@ impl Tally {
         }
     }
 
-    fn row(&mut self, row: Row<'_>, format: OutputFormat, lines: &mut Vec<u8>) {
+    fn row(&mut self, row: Row<'_>, format: OutputFormat, out: &mut Upload<'_>) {
         match row {
             Row::Record { text, echo, warning } => {
                 match format {
                     OutputFormat::Ndjson => {}
-                    OutputFormat::Json if self.records == 0 => lines.extend_from_slice(b"[\n"),
-                    OutputFormat::Json => lines.extend_from_slice(b",\n"),
+                    OutputFormat::Json if self.records == 0 => out.take(b"[\n"),
+                    OutputFormat::Json => out.take(b",\n"),
                 }
-                lines.extend_from_slice(text.as_bytes());
+                out.take(text.as_bytes());
                 if format == OutputFormat::Ndjson {
-                    lines.push(b'\n');
+                    out.take(b"\n");
                 }
                 self.records += 1;
                 self.warnings += u64::from(warning);

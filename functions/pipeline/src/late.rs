@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Pipeline;
 use crate::attempt::AttemptKeys;
-use crate::delivery::{self, Fetched, Output};
+use crate::delivery::{self, Fetched, Output, Time};
 use crate::finish;
 use crate::gate::{self, Gate};
 use crate::keys;
@@ -187,10 +187,10 @@ impl Work<'_> {
         let answer = self.asked(self.pipeline.api.dataset(&job.id).await).await?;
         let Looked::Found(Dataset::Ready { content_type, body }) = answer else { return Ok(false) };
         let store = &*self.pipeline.store;
+        let time = Time::of(self.pipeline, self.turn.ends_at);
         let sent = self.sent(send.slice).await?;
-        let Fetched::Whole(whole) = delivery::fetch(store, key, output, &sent, &content_type, body).await? else {
-            return Ok(false);
-        };
+        let fetched = delivery::fetch(store, key, output, &sent, &content_type, body, time).await?;
+        let Fetched::Whole(whole) = fetched else { return Ok(false) };
         if let Proof::Wanted { claim: Some(claim) } = proof
             && !self.claims(send.slice, send.send, job, claim).await?
         {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Collecting;
 use crate::decisions::codes;
-use crate::delivery::{self, Fetched, Output, Whole};
+use crate::delivery::{self, Fetched, Output, Time, Whole};
 use crate::gate::{self, Cause, Gate, Refusal};
 use crate::held::Why;
 use crate::keys;
@@ -66,12 +66,14 @@ impl Work<'_> {
                 let output =
                     Output { format: self.run.policy.output_format, compression: self.run.policy.output_compression };
                 let store = &*self.pipeline.store;
+                let time = Time::of(self.pipeline, self.turn.ends_at);
                 let sent = self.sent(slice).await?;
-                match delivery::fetch(store, key, output, &sent, &content_type, body).await? {
+                match delivery::fetch(store, key, output, &sent, &content_type, body, time).await? {
                     Fetched::Whole(whole) => self.deliver(slice, collecting, *whole).await,
                     Fetched::Pending => self.pending(slice, collecting, None).await,
                     Fetched::Ended(status) => self.ended(slice, collecting, &status).await,
                     Fetched::Unreadable(why) => self.unreadable(slice, collecting, why).await,
+                    Fetched::OutOfTime { bytes } => self.out_of_time(slice, collecting, bytes, now).await,
                 }
             }
             Looked::Found(Dataset::Pending { hint }) => self.pending(slice, collecting, hint).await,
@@ -300,6 +302,25 @@ impl Work<'_> {
             return self.hold(slice, Why::of(collecting, "dataset_unreadable", message)).await;
         }
         Ok(Step::wait(next_look(collecting.since, now, Some(15)), why))
+    }
+
+    /// The turn was too short for the dataset. Where other work had taken a part of it, the next turn begins with the dataset.
+    async fn out_of_time(
+        &mut self,
+        slice: Slice,
+        collecting: &Collecting,
+        bytes: u64,
+        begun: Timestamp,
+    ) -> Result<Step, PortError> {
+        let took = seconds_between(begun, self.pipeline.clock.now());
+        let why = format!(
+            "{bytes} bytes of the dataset had come in {took} s when the function's time was nearly up: more memory gives it a faster network and processor"
+        );
+        if seconds_between(self.began, begun) * 10 > seconds_between(self.began, self.turn.ends_at) {
+            tracing::warn!(run = %self.id.run, batch = self.id.batch, collection_id = collecting.collection, why, "begun too late in a turn");
+            return Ok(Step::wait(1, why));
+        }
+        self.unreadable(slice, collecting, why).await
     }
 
     async fn conclude_without_data(

@@ -1,6 +1,7 @@
 //! Which input a record belongs to: by the `input` that the API echoes in it.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 
 use crate::canonical::{canonical, fingerprint, loose};
 use serde_json::value::RawValue;
@@ -11,20 +12,30 @@ pub struct Matcher {
     exact: BTreeMap<u128, u32>,
     /// One field with its type-blind value → the positions of the inputs that have it.
     fields: BTreeMap<u128, Vec<u32>>,
+    /// Hash of an echo as it is spelt → that echo, and the input that it is exactly equal to: most records spell their echo like the one
+    /// before, and then nothing has to be parsed.
+    spelt: BTreeMap<u64, (Box<str>, u32)>,
     /// How many fields each input has.
     sizes: Vec<usize>,
     /// What echoes that are not exactly equal came to, so that a collector which adds a field costs one search per input.
     known: BTreeMap<u128, Option<u32>>,
 }
 
-/// Bound of the cache of inexact echoes: a collection of foreign records must not fill the memory.
+/// Bound of the caches: a collection of foreign records must not fill the memory.
 const KNOWN_MAX: usize = 20_000;
+/// Longer echoes are parsed every time.
+const SPELT_BYTES_MAX: usize = 1_000;
 
 impl Matcher {
     /// Indexes the inputs, given as JSON text.
     pub fn new<'a>(inputs: impl Iterator<Item = &'a str>) -> Self {
-        let mut matcher =
-            Self { exact: BTreeMap::new(), fields: BTreeMap::new(), sizes: Vec::new(), known: BTreeMap::new() };
+        let mut matcher = Self {
+            exact: BTreeMap::new(),
+            fields: BTreeMap::new(),
+            spelt: BTreeMap::new(),
+            sizes: Vec::new(),
+            known: BTreeMap::new(),
+        };
         for (position, input) in (0_u32..).zip(inputs) {
             if let Ok(text) = canonical(input) {
                 matcher.exact.insert(fingerprint(&text), position);
@@ -43,8 +54,17 @@ impl Matcher {
     /// only input.
     pub fn find(&mut self, echo: Option<&str>) -> Option<u32> {
         let Some(echo) = echo else { return (self.sizes.len() == 1).then_some(0) };
+        let spelling = spelling(echo);
+        if let Some((known, position)) = self.spelt.get(&spelling)
+            && **known == *echo
+        {
+            return Some(*position);
+        }
         let text = fingerprint(&canonical(echo).ok()?);
         if let Some(position) = self.exact.get(&text) {
+            if self.spelt.len() < KNOWN_MAX && echo.len() <= SPELT_BYTES_MAX {
+                self.spelt.insert(spelling, (echo.into(), *position));
+            }
             return Some(*position);
         }
         if let Some(known) = self.known.get(&text) {
@@ -75,6 +95,13 @@ impl Matcher {
             _ => None,
         }
     }
+}
+
+/// Without a key, so that one input gives one result; whoever makes two echoes share a hash gains nothing, because they are compared.
+fn spelling(echo: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(echo.as_bytes());
+    hasher.finish()
 }
 
 /// Fingerprints of `name: value` for every field of an object, types aside.

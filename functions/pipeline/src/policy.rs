@@ -105,8 +105,13 @@ pub mod limits {
     pub const WAIT_SECONDS_MAX: u32 = 3_600;
     /// Bytes of one uploaded part: above S3's 5 MiB minimum, and 10,000 of them hold 80 GB.
     pub const PART_BYTES: usize = 8 * 1024 * 1024;
+    /// Parts of one object at most (S3 quota).
+    pub const PARTS_MAX: usize = 10_000;
     /// Parts that are uploaded at the same time.
     pub const PARTS_IN_FLIGHT: usize = 3;
+    /// A dataset must have come whole so many seconds before the function is stopped: the last parts, the records of the ledger and what
+    /// follows from them take their time. Of a short turn it is a quarter.
+    pub const DELIVERY_RESERVE_SECONDS: i64 = 60;
     /// Largest record that is read; a page is at most 16 MB (API error `page_too_big`).
     pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
     /// Bytes of an API error text that are kept.

@@ -1,6 +1,8 @@
 //! Writes one large object while its bytes come in: multipart, parts in memory, a few of them on their way at a time.
 
-use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt;
@@ -18,6 +20,8 @@ pub struct Upload<'a> {
     info: ObjectInfo,
     id: Option<UploadId>,
     sink: Sink,
+    /// Full parts that are not on their way yet.
+    ready: VecDeque<Bytes>,
     in_flight: FuturesOrdered<BoxFuture<'a, Result<PartTag, PortError>>>,
     parts: Vec<PartTag>,
     numbered: u32,
@@ -25,7 +29,7 @@ pub struct Upload<'a> {
 }
 
 enum Sink {
-    Plain(BytesMut),
+    Plain(Vec<u8>),
     Gzip(GzEncoder<Vec<u8>>),
 }
 
@@ -33,7 +37,7 @@ impl<'a> Upload<'a> {
     /// An upload to `key` that has not begun: nothing is asked of the store before there is something to write.
     pub fn new(store: &'a dyn Store, key: String, info: ObjectInfo, compression: OutputCompression) -> Self {
         let sink = match compression {
-            OutputCompression::None => Sink::Plain(BytesMut::new()),
+            OutputCompression::None => Sink::Plain(Vec::new()),
             OutputCompression::Gzip => Sink::Gzip(GzEncoder::new(Vec::new(), Compression::default())),
         };
         Self {
@@ -42,6 +46,7 @@ impl<'a> Upload<'a> {
             info,
             id: None,
             sink,
+            ready: VecDeque::new(),
             in_flight: FuturesOrdered::new(),
             parts: Vec::new(),
             numbered: 0,
@@ -52,19 +57,40 @@ impl<'a> Upload<'a> {
     /// Takes bytes into memory. [`Upload::flush`] must follow before more than a few parts' worth are taken.
     pub fn take(&mut self, bytes: &[u8]) {
         match &mut self.sink {
-            Sink::Plain(buffer) => buffer.extend_from_slice(bytes),
-            // Writing into a Vec cannot fail.
-            Sink::Gzip(encoder) => drop(std::io::Write::write_all(encoder, bytes)),
+            Sink::Plain(part) => {
+                let mut left = bytes;
+                while part.len() + left.len() >= limits::PART_BYTES {
+                    let (fits, rest) = left.split_at(limits::PART_BYTES - part.len());
+                    part.extend_from_slice(fits);
+                    // What fills one part will fill the next: it gets its room at once.
+                    let full = std::mem::replace(part, Vec::with_capacity(limits::PART_BYTES));
+                    self.ready.push_back(full.into());
+                    left = rest;
+                }
+                part.extend_from_slice(left);
+            }
+            Sink::Gzip(encoder) => {
+                // Writing into a Vec cannot fail.
+                drop(std::io::Write::write_all(encoder, bytes));
+                while encoder.get_ref().len() >= limits::PART_BYTES {
+                    let rest = encoder.get_mut().split_off(limits::PART_BYTES);
+                    self.ready.push_back(std::mem::replace(encoder.get_mut(), rest).into());
+                }
+            }
         }
     }
 
     /// Sends every full part on its way, and waits while too many are.
     pub async fn flush(&mut self) -> Result<(), PortError> {
-        while self.buffered() >= limits::PART_BYTES {
-            let part = self.cut(limits::PART_BYTES);
+        while let Some(part) = self.ready.pop_front() {
             self.send(part).await?;
         }
         Ok(())
+    }
+
+    /// Whether no further byte can be taken: the store holds so many parts of one object, and no more.
+    pub fn is_full(&self) -> bool {
+        self.numbered as usize + self.ready.len() >= limits::PARTS_MAX
     }
 
     /// Waits for the part that left first; pending for ever when none is on its way.
@@ -78,24 +104,26 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Whether any byte has been taken.
+    /// Whether no byte has been taken.
     pub fn is_empty(&self) -> bool {
-        self.numbered == 0
-            && self.buffered() == 0
-            && !matches!(&self.sink, Sink::Gzip(encoder) if !encoder.get_ref().is_empty())
+        let rest = match &self.sink {
+            Sink::Plain(part) => part,
+            Sink::Gzip(encoder) => encoder.get_ref(),
+        };
+        self.numbered == 0 && self.ready.is_empty() && rest.is_empty()
     }
 
     /// Sends the rest and waits for all parts. The object is still not visible: the caller completes the upload.
     pub async fn finish(&mut self) -> Result<DeliveredObject, PortError> {
-        if let Sink::Gzip(encoder) = &mut self.sink {
-            let done = std::mem::replace(encoder, GzEncoder::new(Vec::new(), Compression::default())).finish();
-            let rest = done.map_err(|error| PortError::new("cannot compress", error))?;
-            self.sink = Sink::Plain(BytesMut::from(rest.as_slice()));
-        }
         self.flush().await?;
-        if self.buffered() > 0 || self.numbered == 0 {
-            let part = self.cut(self.buffered());
-            self.send(part).await?;
+        let rest = match std::mem::replace(&mut self.sink, Sink::Plain(Vec::new())) {
+            Sink::Plain(part) => part,
+            Sink::Gzip(encoder) => {
+                encoder.finish().map_err(|error| PortError::new(format!("compress {}", self.key), error))?
+            }
+        };
+        if !rest.is_empty() || self.numbered == 0 {
+            self.send(rest.into()).await?;
         }
         while let Some(part) = self.in_flight.next().await {
             self.parts.push(part?);
@@ -111,24 +139,6 @@ impl<'a> Upload<'a> {
             && let Err(error) = self.store.abort_upload(&self.key, id).await
         {
             tracing::debug!(key = self.key, %error, "an upload was left to the lifecycle rule");
-        }
-    }
-
-    fn buffered(&self) -> usize {
-        match &self.sink {
-            Sink::Plain(buffer) => buffer.len(),
-            Sink::Gzip(encoder) => encoder.get_ref().len(),
-        }
-    }
-
-    fn cut(&mut self, bytes: usize) -> Bytes {
-        match &mut self.sink {
-            Sink::Plain(buffer) => buffer.split_to(bytes.min(buffer.len())).freeze(),
-            Sink::Gzip(encoder) => {
-                let ready = encoder.get_mut();
-                let rest = ready.split_off(bytes.min(ready.len()));
-                Bytes::from(std::mem::replace(ready, rest))
-            }
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Work<'a> {
     pub(crate) turn: &'a Turn,
     pub(crate) id: AttemptId,
     pub(crate) run: RunRecord,
+    /// When this turn's work on the attempt began.
+    pub(crate) began: Timestamp,
     loaded: Option<Loaded>,
 }
 
@@ -53,7 +55,7 @@ struct Loaded {
 impl<'a> Work<'a> {
     pub(crate) async fn begin(pipeline: &'a Pipeline, turn: &'a Turn, id: &AttemptId) -> Result<Work<'a>, PortError> {
         let run = ledger::read_known(&*pipeline.store, &keys::run(&id.run)).await?;
-        Ok(Self { pipeline, turn, id: id.clone(), run, loaded: None })
+        Ok(Self { pipeline, turn, id: id.clone(), run, began: pipeline.clock.now(), loaded: None })
     }
 
     /// With a batch that is at hand already: the one that `trigger` has just cut.
@@ -65,7 +67,8 @@ impl<'a> Work<'a> {
         batch: BatchRecord,
     ) -> Self {
         let positions = (0..).take(batch.inputs.len()).collect();
-        Self { pipeline, turn, id, run: run.clone(), loaded: Some(Loaded { batch, positions, previous: None }) }
+        let loaded = Some(Loaded { batch, positions, previous: None });
+        Self { pipeline, turn, id, run: run.clone(), began: pipeline.clock.now(), loaded }
     }
 
     async fn load(&mut self) -> Result<&Loaded, PortError> {
