@@ -3,8 +3,24 @@
 
 use anyhow::bail;
 
-fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let part = arguments.next().unwrap_or_default();
-    bail!("there is no part {part:?}; see bench/run")
+mod cutting;
+mod data;
+mod delivery;
+mod peers;
+mod rows;
+
+// One thread, as in a function.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((part, arguments)) = arguments.split_first() else { bail!("which part? See bench/run") };
+    match part.as_str() {
+        "peers" => peers::main(),
+        "deliver" | "copy" => delivery::main(part, arguments).await,
+        "cutting" => cutting::main(arguments),
+        "csv" => rows::write(arguments),
+        "cut-rows" => rows::cut(arguments),
+        "trigger" => rows::trigger(arguments).await,
+        other => bail!("there is no part {other:?}; see bench/run"),
+    }
 }
