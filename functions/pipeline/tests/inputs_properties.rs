@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 
 use inputs_support::{Outcome, gzip, read, read_chunks, zstd};
+use pipeline::canonical::{canonical, fingerprint};
 use pipeline::inputs::{FileContainer, FileFormat, ReadLimits, Row, RowProblem, RowReader, SourceWriter};
 use proptest::prelude::*;
 
@@ -80,6 +81,7 @@ fn check_promises(outcome: &Outcome) {
                     serde_json::from_str(input).unwrap_or_else(|_| serde_json::json!({"far": 1e9}));
                 assert!(value.as_object().is_some_and(|object| !object.is_empty()), "an object: {input}");
                 assert!(!row.source.trim().is_empty());
+                assert_eq!(row.fingerprint, fingerprint(&canonical(input).unwrap()), "{input}");
             }
             Err(problem) => assert!(!problem.to_string().is_empty() && row.source.len() <= 4096),
         }

@@ -1,8 +1,11 @@
 //! `.csv` and `.tsv`: a header that names the columns, and rows of cells; each row is an object of strings.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+
+use crate::canonical::fingerprint;
 
 use super::{
     FileProblem, Parser, RowProblem, Rows, json,
@@ -22,11 +25,25 @@ struct Table {
     header: Option<String>,
     /// The columns' names as JSON strings.
     columns: Vec<String>,
+    /// The columns in the order of their names, as canonical text has them.
+    sorted: Vec<usize>,
+    /// Where in the text of the current row each column's member stands.
+    members: Vec<Range<usize>>,
+    /// The canonical text of the current row.
+    canonical: String,
 }
 
 impl TableRows {
     pub(super) fn new(delimiter: u8, row_bytes_max: usize) -> Self {
-        let table = Table { delimiter, cells: Cells::new(delimiter), header: None, columns: Vec::new() };
+        let table = Table {
+            delimiter,
+            cells: Cells::new(delimiter),
+            header: None,
+            columns: Vec::new(),
+            sorted: Vec::new(),
+            members: Vec::new(),
+            canonical: String::new(),
+        };
         Self { splitter: RowSplitter::new(delimiter, row_bytes_max), table }
     }
 }
@@ -88,29 +105,51 @@ impl Table {
         let cells = self.cells.of(header).map_err(|problem| FileProblem::BadHeader { problem })?;
         let names: Vec<&str> = cells.iter().map(|cell| std::str::from_utf8(cell).unwrap_or_default().trim()).collect();
         check_names(&names, self.delimiter)?;
+        self.sorted = (0..names.len()).collect();
+        self.sorted.sort_by_key(|column| names.get(*column));
         let quoted = names.iter().map(|name| json::quote(name));
         quoted.collect::<Result<_, _>>().map_err(|problem| FileProblem::BadHeader { problem })
     }
 
-    /// The JSON text of a row.
-    fn input(&mut self, row: &str) -> Result<String, RowProblem> {
-        let cells = self.cells.of(row)?;
+    /// What a row stands for.
+    fn input(&mut self, row: &str) -> Result<json::Input, RowProblem> {
+        let Self { cells, columns, members, .. } = self;
+        let cells = cells.of(row)?;
         if cells.iter().all(|cell| cell.trim_ascii().is_empty()) {
             return Err(RowProblem::EmptyInput);
         }
-        if cells.len() != self.columns.len() {
-            return Err(RowProblem::Ragged { cells: cells.len(), columns: self.columns.len() });
+        if cells.len() != columns.len() {
+            return Err(RowProblem::Ragged { cells: cells.len(), columns: columns.len() });
         }
-        let mut out = String::with_capacity(row.len() * 2);
-        for (name, cell) in self.columns.iter().zip(cells) {
-            out.push(if out.is_empty() { '{' } else { ',' });
-            out.push_str(name);
-            out.push(':');
+        let names: usize = columns.iter().map(|name| name.len() + 4).sum();
+        let mut json = String::with_capacity(row.len() + names + 2);
+        members.clear();
+        for (name, cell) in columns.iter().zip(cells) {
+            json.push(if json.is_empty() { '{' } else { ',' });
+            let begin = json.len();
+            json.push_str(name);
+            json.push(':');
             // The row is UTF-8 and is only split at ASCII, so that its cells are too.
-            out.push_str(&json::quote(std::str::from_utf8(cell).unwrap_or_default())?);
+            json::push_quoted(&mut json, std::str::from_utf8(cell).unwrap_or_default())?;
+            members.push(begin..json.len());
         }
-        out.push('}');
-        Ok(out)
+        json.push('}');
+        Ok(json::Input { fingerprint: self.fingerprint(&json), json })
+    }
+
+    /// The fingerprint of a row's canonical text: its members in the order of their names. All values are strings, so nothing else differs.
+    fn fingerprint(&mut self, json: &str) -> u128 {
+        if self.sorted.is_sorted() {
+            return fingerprint(json);
+        }
+        let Self { sorted, members, canonical, .. } = self;
+        canonical.clear();
+        for column in sorted {
+            canonical.push(if canonical.is_empty() { '{' } else { ',' });
+            canonical.push_str(members.get(*column).and_then(|member| json.get(member.clone())).unwrap_or_default());
+        }
+        canonical.push('}');
+        fingerprint(canonical)
     }
 }
 

@@ -1,10 +1,25 @@
 //! One row of JSON: an object, or a URL.
 
 use super::RowProblem;
-use crate::canonical::{self, NotJson};
+use crate::canonical::{self, NotJson, fingerprint};
+
+/// What a good row stands for.
+pub(super) struct Input {
+    /// The JSON text of one object, on one line.
+    pub(super) json: String,
+    /// Fingerprint of its canonical text.
+    pub(super) fingerprint: u128,
+}
+
+impl Input {
+    /// An input whose text is the canonical one.
+    fn canonical(json: String) -> Self {
+        Self { fingerprint: fingerprint(&json), json }
+    }
+}
 
 /// The input that a JSON text stands for, on one line. The text itself is kept, so that no number is altered.
-pub(super) fn input_of(bytes: &[u8]) -> Result<(&str, String), RowProblem> {
+pub(super) fn input_of(bytes: &[u8]) -> Result<(&str, Input), RowProblem> {
     let text = RowProblem::check_text(bytes)?;
     let canonical = canonical::canonical(text).map_err(|problem| match problem {
         NotJson::Syntax(reason) => RowProblem::BadJson { reason },
@@ -12,7 +27,9 @@ pub(super) fn input_of(bytes: &[u8]) -> Result<(&str, String), RowProblem> {
     })?;
     let found = match canonical.bytes().next() {
         Some(b'{') if canonical == "{}" => return Err(RowProblem::EmptyInput),
-        Some(b'{') => return Ok((text, on_one_line(text.trim()))),
+        Some(b'{') => {
+            return Ok((text, Input { json: on_one_line(text.trim()), fingerprint: fingerprint(&canonical) }));
+        }
         Some(b'"') => return url_input(&canonical).map(|input| (text, input)),
         Some(b'[') => "an array",
         Some(b't' | b'f') => "true or false",
@@ -23,19 +40,32 @@ pub(super) fn input_of(bytes: &[u8]) -> Result<(&str, String), RowProblem> {
 }
 
 /// The input for a URL in quotes.
-fn url_input(quoted: &str) -> Result<String, RowProblem> {
+fn url_input(quoted: &str) -> Result<Input, RowProblem> {
     let url: String =
         serde_json::from_str(quoted).map_err(|error| RowProblem::BadJson { reason: error.to_string() })?;
     url_object(url.trim())
 }
 
 /// `{"url": …}`
-pub(super) fn url_object(url: &str) -> Result<String, RowProblem> {
+pub(super) fn url_object(url: &str) -> Result<Input, RowProblem> {
     if url.is_empty() {
         return Err(RowProblem::EmptyInput);
     }
     let quoted = quote(url)?;
-    Ok(format!("{{\"url\":{quoted}}}"))
+    Ok(Input::canonical(format!("{{\"url\":{quoted}}}")))
+}
+
+/// Writes a JSON string.
+pub(super) fn push_quoted(out: &mut String, text: &str) -> Result<(), RowProblem> {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&quote(text)?);
+    } else {
+        // Nothing to escape, as in most cells.
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    }
+    Ok(())
 }
 
 /// A JSON string.

@@ -117,7 +117,7 @@ impl Parser for LineRows {
 }
 
 /// The input for a line of a `.txt` file. URLs are not checked further: what a collector takes is its own affair.
-fn url_input(line: &[u8]) -> Result<(&str, String), RowProblem> {
+fn url_input(line: &[u8]) -> Result<(&str, json::Input), RowProblem> {
     let text = RowProblem::check_text(line)?;
     // Where files were joined, a byte order mark stands before a line.
     let url = text.trim().trim_start_matches('\u{FEFF}').trim_start();

@@ -55,6 +55,8 @@ pub struct Row {
     pub source: String,
     /// The JSON text of one object, on one line; numbers and the order of keys are as in the file.
     pub input: Result<String, RowProblem>,
+    /// Fingerprint of the input's [canonical](crate::canonical) text, by which duplicates are known; of a rejected row 0.
+    pub fingerprint: u128,
 }
 
 /// Reads the rows of a file whose bytes are pushed.
@@ -88,8 +90,9 @@ impl Rows {
         self.queue.push_back(row);
     }
 
-    fn good(&mut self, line: u64, source: &str, input: String) {
-        self.add(Row { line, source: source.to_owned(), input: Ok(input) });
+    fn good(&mut self, line: u64, source: &str, input: json::Input) {
+        let json::Input { json, fingerprint } = input;
+        self.add(Row { line, source: source.to_owned(), input: Ok(json), fingerprint });
     }
 
     /// A rejected row; of its bytes only the first few are kept.
@@ -98,7 +101,7 @@ impl Rows {
         let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
         let mut source = String::from_utf8_lossy(head).into_owned();
         source.truncate(source.floor_char_boundary(HEAD_BYTES));
-        self.add(Row { line, source, input: Err(problem) });
+        self.add(Row { line, source, input: Err(problem), fingerprint: 0 });
     }
 }
 
