@@ -284,6 +284,7 @@ pub(crate) const VARIABLES: &[&str] = &[
     "ATTEMPTS_MAX=",
     "COLLECTION_DEADLINE_SECONDS=",
     "RETRY_UNATTRIBUTED=",
+    "RETRY_CODES=dead_page=60x2",
     "OUTPUT_FORMAT=",
     "OUTPUT_COMPRESSION=",
     "ON_IN_DOUBT=",

@@ -172,6 +172,7 @@ fn every_variable_of_the_functions_is_set_and_no_other() {
         "ATTEMPTS_MAX",
         "COLLECTION_DEADLINE_SECONDS",
         "RETRY_UNATTRIBUTED",
+        "RETRY_CODES",
         "OUTPUT_FORMAT",
         "OUTPUT_COMPRESSION",
         "ON_IN_DOUBT",

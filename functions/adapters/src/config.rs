@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use pipeline::decisions::{self, NotADecision};
 use pipeline::policy::limits::COLLECTION_DEADLINE_SECONDS_MAX;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
 use pipeline::settings::{OPTIONS, SettingProblem, settle};
@@ -197,6 +198,13 @@ impl Reader<'_> {
                 &[("true", true), ("false", false)],
                 default.retry_unattributed,
             ),
+            retry_codes: self
+                .value(
+                    "RETRY_CODES",
+                    &format!("codes and what follows, such as dead_page=never,blocked=60x2 ({NotADecision})"),
+                    |text| decisions::overrides(text).ok(),
+                )
+                .unwrap_or_default(),
             output_format: self.word(
                 "OUTPUT_FORMAT",
                 &[("ndjson", OutputFormat::Ndjson), ("json", OutputFormat::Json)],

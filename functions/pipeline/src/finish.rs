@@ -27,8 +27,7 @@ impl Work<'_> {
     ) -> Result<AttemptEnd, PortError> {
         let store = &*self.pipeline.store;
         let attempt = self.id.attempt;
-        let attempts_max = self.run.policy.attempts_max;
-        let retry_unattributed = self.run.policy.retry_unattributed;
+        let policy = self.run.policy.clone();
         let (_, previous) = self.background().await?;
         let mut fates = previous.map(|end| end.fates.clone()).unwrap_or_default();
         let before: Vec<FailedInput> = std::mem::take(&mut fates.again);
@@ -71,8 +70,11 @@ impl Work<'_> {
             }
         }
         for (failed, certain) in failures {
-            match decide(&failed.code, retry_unattributed) {
-                Decision::Again { after } if certain && attempt < attempts_max => {
+            let decision = decide(&failed.code, &policy);
+            match decision {
+                Decision::Again { after, .. }
+                    if certain && attempt < policy.attempts_max.min(decision.attempts_max()) =>
+                {
                     wait = wait.max(after).min(limits::DELAY_SECONDS_MAX);
                     fates.again.push(failed);
                 }

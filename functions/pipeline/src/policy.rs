@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decisions::Overrides;
+
 /// What a whole deployment decides. A run keeps the ones it started with (they are in its first ledger record).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -19,6 +21,9 @@ pub struct Policy {
     pub collection_deadline_seconds: u32,
     /// `RETRY_UNATTRIBUTED`.
     pub retry_unattributed: bool,
+    /// `RETRY_CODES`: what follows failures with certain codes, otherwise than [`TABLE`](crate::decisions::TABLE) says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retry_codes: Overrides,
     /// `OUTPUT_FORMAT`.
     pub output_format: OutputFormat,
     /// `OUTPUT_COMPRESSION`.
@@ -40,6 +45,7 @@ impl Default for Policy {
             attempts_max: 3,
             collection_deadline_seconds: 86_400,
             retry_unattributed: true,
+            retry_codes: Overrides::new(),
             output_format: OutputFormat::Ndjson,
             output_compression: OutputCompression::None,
             on_in_doubt: OnInDoubt::Reconcile,
