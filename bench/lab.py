@@ -35,10 +35,20 @@ def binary(name="bench"):
     return str(TARGET / "release" / name)
 
 
-def run(argv, **options):
+def aws(endpoint):
+    """The environment of a function whose AWS is a peer."""
+    return os.environ | {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+
+
+def run(argv, env=None):
     """Runs one process to its end and measures it. Its last line may be a JSON object with what it has to say."""
     began = time.monotonic()
-    process = subprocess.Popen([str(word) for word in argv], stdout=subprocess.PIPE, cwd=ROOT, **options)
+    process = subprocess.Popen([str(word) for word in argv], stdout=subprocess.PIPE, cwd=ROOT, env=env)
     timer = None
     try:
         # Children are told apart only by reaping them one by one, so the output is read before.
@@ -66,12 +76,12 @@ def _kill_later(process):
     return timer
 
 
-def interleaved(variants, times=5):
+def interleaved(variants, times=5, env=None):
     """Runs every variant (name → command, or a function that gives a Usage) once, then all again, `times` times."""
     found = {name: [] for name in variants}
     for _ in range(times):
         for name, variant in variants.items():
-            found[name].append(variant() if callable(variant) else run(variant))
+            found[name].append(variant() if callable(variant) else run(variant, env))
     return found
 
 

@@ -21,14 +21,14 @@ def measure():
         rows, memory = [], []
         for shape in ("array", "ndjson"):
             id_ = f"{shape}-{GIB}"
-            found = lab.interleaved({how: [lab.binary(), how, peers["api"], peers["s3"], id_] for how in ("copy", "deliver")})
+            found = lab.interleaved({how: [lab.binary(), how, peers["api"], peers["s3"], id_] for how in ("copy", "deliver")}, env=lab.aws(peers["s3"]))
             copy, deliver = found["copy"], found["deliver"]
             for name, usages in found.items():
                 wall, cpu = lab.median(usages, "wall"), lab.median(usages, "cpu")
                 ratios = wall / lab.median(copy, "wall"), cpu / lab.median(copy, "cpu")
                 rows.append((f"{shape}: {name}", f"{wall:.2f}", f"{cpu:.2f}", f"{ratios[0]:.2f}", f"{ratios[1]:.2f}", f"{lab.median(usages, 'peak'):.0f}"))
             memory.append((shape, deliver))
-        large = lab.run([lab.binary(), "deliver", peers["api"], peers["s3"], f"ndjson-{4 * GIB}"])
+        large = lab.run([lab.binary(), "deliver", peers["api"], peers["s3"], f"ndjson-{4 * GIB}"], lab.aws(peers["s3"]))
         rows.append(("ndjson, 4 GiB: deliver", f"{large.wall:.2f}", f"{large.cpu:.2f}", "", "", f"{large.peak:.0f}"))
         official = lab.run([sys.executable, "-c", OFFICIAL, f"{peers['api']}/dca/dataset?id=array-{GIB}"])
     ours = memory[0][1]

@@ -35,7 +35,7 @@ def measure():
             "Python, `csv.reader` and nothing else": [sys.executable, "-c", READ, file],
             "Python, the same work with `csv`, `json`, `hashlib`": [sys.executable, "-c", CUT, file],
             "dropcollect, `trigger` with a real S3 client": [lab.binary(), "trigger", file, peers["s3"]],
-        })
+        }, env=lab.aws(peers["s3"]))
     ours = lab.median(next(iter(found.values())), "cpu")
     rows = []
     for name, usages in found.items():

@@ -6,7 +6,8 @@ use std::fmt::Write;
 pub(crate) const INPUTS: usize = 1_000;
 /// One row in so many is an error row.
 const ERROR_EVERY: usize = 20;
-const WORDS: [&str; 16] = [
+/// One in twenty is not ASCII, one in forty has an escape.
+const WORDS: [&str; 40] = [
     "lamp",
     "oak",
     "table",
@@ -20,9 +21,33 @@ const WORDS: [&str; 16] = [
     "white",
     "chair",
     "größer",
-    "\\\"classic\\\"",
+    "cotton",
+    "round",
+    "the",
+    "a",
+    "of",
+    "green",
+    "outdoor",
+    "set",
+    "two",
+    "pieces",
+    "natural",
+    "finish",
+    "modern",
+    "shelf",
+    "kitchen",
     "naïve",
-    "line\\nbreak",
+    "light",
+    "weight",
+    "easy",
+    "to",
+    "clean",
+    "storage",
+    "box",
+    "from",
+    "recycled",
+    "material",
+    "\\\"classic\\\"",
 ];
 
 /// Numbers that look random (Knuth's MMIX generator); the same ones each time.

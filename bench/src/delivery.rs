@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use adapters::aws::Aws;
 use adapters::clock::WallClock;
+use adapters::config::{Config, Role};
 use adapters::dca::{Client, FixedToken, HttpTransport, Times};
 use adapters::s3::S3Store;
 use anyhow::{Context, bail};
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use futures_util::future::{Either, select};
 use pipeline::delivery::{Fetched, Output, Sent, Time, fetch};
 use pipeline::ledger::{DeliveredObject, InputRow};
@@ -22,7 +22,7 @@ const KEY: &str = "output/bench.csv/0011223344556677/batch-00001.1.ndjson";
 /// `deliver|copy API S3 SHAPE-BYTES`
 pub(crate) async fn main(how: &str, arguments: &[String]) -> anyhow::Result<()> {
     let [api, s3, id] = arguments else { bail!("{how} API S3 SHAPE-BYTES") };
-    let store = store(s3).await;
+    let store = store(s3).await?;
     let transport = HttpTransport::new(api, Times::default(), Arc::new(WallClock))?;
     let client = Client::new(transport, Arc::new(FixedToken("t".into())), Arc::new(WallClock));
     let Looked::Found(Dataset::Ready { content_type, body }) = client.dataset(id).await else {
@@ -37,15 +37,18 @@ pub(crate) async fn main(how: &str, arguments: &[String]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A bucket behind this address.
-pub(crate) async fn store(endpoint: &str) -> S3Store {
-    let sdk = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(endpoint)
-        .credentials_provider(Credentials::for_tests())
-        .load()
-        .await;
-    S3Store::new(Aws::new(sdk, true).s3(), "bench")
+/// The bucket of a function whose environment names this address; region and credentials come from it too.
+pub(crate) async fn store(endpoint: &str) -> anyhow::Result<S3Store> {
+    let given = [
+        ("DATASET_BUCKET", "bench"),
+        ("POLL_QUEUE_URL", endpoint),
+        ("RETRY_QUEUE_URL", endpoint),
+        ("BRIGHT_DATA_API_TOKEN", "t"),
+        ("AWS_ENDPOINT_URL_S3", endpoint),
+    ];
+    let value = |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let config = Config::from(Role::Poll, value)?;
+    Ok(S3Store::new(Aws::from_env(&config).await.s3(), "bench"))
 }
 
 async fn deliver(

@@ -58,7 +58,7 @@ pub(crate) async fn trigger(arguments: &[String]) -> anyhow::Result<()> {
     let [file, s3] = arguments else { bail!("trigger FILE S3") };
     let api = Arc::new(Accepting::default());
     let pipeline = Pipeline {
-        store: Arc::new(store(s3).await),
+        store: Arc::new(store(s3).await?),
         queues: Arc::new(Swallowing),
         api: Arc::clone(&api) as Arc<dyn Api>,
         clock: Arc::new(WallClock),

@@ -131,7 +131,7 @@ fn walk(bytes: &[u8], object: &mut Object) -> Result<(), Stop> {
                 if tokens.byte(colon) != b':' {
                     return Err(Stop::Odd);
                 }
-                if open.depth == 1 && matches!(tokens.byte(at + 1), b'i' | b'e' | b'w' | b'\\') {
+                if open.depth == 1 && may_be_a_member(tokens.byte(at + 1), tokens.byte(at + 2)) {
                     let name = object.name(bytes.get(at + 1..colon).unwrap_or_default())?;
                     member = name.map(|member| (member, colon + 1));
                 }
@@ -171,6 +171,17 @@ fn walk(bytes: &[u8], object: &mut Object) -> Result<(), Stop> {
                 return tokens.end(at, object);
             }
         }
+    }
+}
+
+/// Whether a name that begins so may be one of [`Member`]'s, in whatever spelling.
+#[inline(always)]
+fn may_be_a_member(first: u8, second: u8) -> bool {
+    match first {
+        b'i' => matches!(second, b'n' | b'\\'),
+        b'e' => matches!(second, b'r' | b'\\'),
+        b'w' => matches!(second, b'a' | b'\\'),
+        first => first == b'\\',
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which input a record belongs to: by the `input` that the API echoes in it.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
 
 use crate::canonical::{canonical, fingerprint, loose};
 use serde_json::value::RawValue;
@@ -12,18 +11,19 @@ pub struct Matcher {
     exact: BTreeMap<u128, u32>,
     /// One field with its type-blind value → the positions of the inputs that have it.
     fields: BTreeMap<u128, Vec<u32>>,
-    /// Hash of an echo as it is spelt → that echo, and the input that it is exactly equal to: most records spell their echo like the one
-    /// before, and then nothing has to be parsed.
-    spelt: BTreeMap<u64, (Box<str>, u32)>,
+    /// Echoes as they were spelt, and the inputs that they are exactly equal to, each in the place that its hash names: most records spell
+    /// their echo like one before, and then nothing has to be parsed.
+    spelt: Vec<(Box<str>, u32)>,
     /// How many fields each input has.
     sizes: Vec<usize>,
     /// What echoes that are not exactly equal came to, so that a collector which adds a field costs one search per input.
     known: BTreeMap<u128, Option<u32>>,
 }
 
-/// Bound of the caches: a collection of foreign records must not fill the memory.
+/// Bound of the cache of inexact echoes: a collection of foreign records must not fill the memory.
 const KNOWN_MAX: usize = 20_000;
-/// Longer echoes are parsed every time.
+/// Bounds of the other one. Longer echoes are parsed every time.
+const SPELT_MAX: usize = 16_384;
 const SPELT_BYTES_MAX: usize = 1_000;
 
 impl Matcher {
@@ -32,7 +32,7 @@ impl Matcher {
         let mut matcher = Self {
             exact: BTreeMap::new(),
             fields: BTreeMap::new(),
-            spelt: BTreeMap::new(),
+            spelt: Vec::new(),
             sizes: Vec::new(),
             known: BTreeMap::new(),
         };
@@ -46,6 +46,9 @@ impl Matcher {
                 matcher.fields.entry(field).or_default().push(position);
             }
         }
+        let places = matcher.sizes.len().saturating_mul(4).next_power_of_two().min(SPELT_MAX);
+        // No echo is empty, so an empty place matches none.
+        matcher.spelt = vec![(Box::default(), 0); places];
         matcher
     }
 
@@ -54,16 +57,18 @@ impl Matcher {
     /// only input.
     pub fn find(&mut self, echo: Option<&str>) -> Option<u32> {
         let Some(echo) = echo else { return (self.sizes.len() == 1).then_some(0) };
-        let spelling = spelling(echo);
-        if let Some((known, position)) = self.spelt.get(&spelling)
+        let place = place(echo, self.spelt.len());
+        if let Some((known, position)) = self.spelt.get(place)
             && **known == *echo
         {
             return Some(*position);
         }
         let text = fingerprint(&canonical(echo).ok()?);
         if let Some(position) = self.exact.get(&text) {
-            if self.spelt.len() < KNOWN_MAX && echo.len() <= SPELT_BYTES_MAX {
-                self.spelt.insert(spelling, (echo.into(), *position));
+            if echo.len() <= SPELT_BYTES_MAX
+                && let Some(spelt) = self.spelt.get_mut(place)
+            {
+                *spelt = (echo.into(), *position);
             }
             return Some(*position);
         }
@@ -97,11 +102,14 @@ impl Matcher {
     }
 }
 
-/// Without a key, so that one input gives one result; whoever makes two echoes share a hash gains nothing, because they are compared.
-fn spelling(echo: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(echo.as_bytes());
-    hasher.finish()
+/// A place among `places`, which are a power of two. What shares a place with another is only slower.
+fn place(echo: &str, places: usize) -> usize {
+    // A step of FNV-1a for each eight bytes.
+    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
+    let (words, rest) = echo.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(echo.len() as u64, |hash, word| step(hash, u64::from_le_bytes(*word)));
+    let hash = rest.iter().fold(hash, |hash, byte| step(hash, u64::from(*byte)));
+    (hash ^ hash >> 32) as usize & places.wrapping_sub(1)
 }
 
 /// Fingerprints of `name: value` for every field of an object, types aside.

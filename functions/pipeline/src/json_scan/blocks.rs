@@ -17,7 +17,7 @@ pub(super) struct Blocks {
 }
 
 /// The masks of one block; bit `n` is its byte `n`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Block {
     /// Quotes that begin a string, punctuation, and first bytes of numbers and words.
     pub(super) tokens: u64,
@@ -47,15 +47,15 @@ impl Blocks {
     #[inline(always)]
     fn masks(&mut self, block: &[u8; BLOCK]) -> Block {
         let lanes = Lanes::of(block);
+        if self.in_string == u64::MAX && lanes.is_plain_text() {
+            self.escaped = 0;
+            return Block::default();
+        }
         let (escapes, escaped) = self.escapes(&lanes);
         let quotes = lanes.equal(b'"') & !escaped;
         let in_string = prefix_xor(quotes) ^ self.in_string;
         let low = lanes.low();
         self.in_string = 0_u64.wrapping_sub(in_string >> 63);
-        if in_string == u64::MAX && quotes == 0 {
-            // The middle of a long text.
-            return Block { tokens: 0, lines: 0, escapes, controls: low };
-        }
         // Most JSON has no other white space than spaces.
         let lines = if low == 0 { 0 } else { lanes.mask(|lane| equal(lane, b'\n') | equal(lane, b'\r')) };
         let tabs = if low == 0 { 0 } else { lanes.equal(b'\t') };
@@ -153,6 +153,14 @@ impl Lanes {
     fn has(&self, byte: u8) -> bool {
         let [a, b, c, d] = self.0.map(|lane| equal(lane, byte));
         (a | b | c | d).to_bitmask() != 0
+    }
+
+    /// Whether nothing among the bytes matters inside a string: the middle of a long text.
+    #[inline(always)]
+    fn is_plain_text(&self) -> bool {
+        let matters = |lane: u8x16| equal(lane, b'"') | equal(lane, b'\\') | lane.min(u8x16::splat(0x1F)).simd_eq(lane);
+        let [a, b, c, d] = self.0.map(matters);
+        (a | b | c | d).to_bitmask() == 0
     }
 
     /// Control characters.
