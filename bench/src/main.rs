@@ -3,8 +3,13 @@
 
 use anyhow::bail;
 
+mod startup;
+
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let part = arguments.next().unwrap_or_default();
-    bail!("there is no part {part:?}; see bench/run")
+    match part.as_str() {
+        "startup" => startup::part(arguments),
+        _ => bail!("there is no part {part:?}; see bench/run"),
+    }
 }
