@@ -8,6 +8,7 @@ mod data;
 mod delivery;
 mod peers;
 mod rows;
+mod startup;
 
 // One thread, as in a function.
 #[tokio::main(flavor = "current_thread")]
@@ -21,6 +22,7 @@ async fn main() -> anyhow::Result<()> {
         "csv" => rows::write(arguments),
         "cut-rows" => rows::cut(arguments),
         "trigger" => rows::trigger(arguments).await,
+        "startup" => startup::part(arguments.iter().cloned()).await,
         other => bail!("there is no part {other:?}; see bench/run"),
     }
 }

@@ -5,14 +5,19 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, rustls_provider::CryptoMode};
 
 use pipeline::ports::PortError;
 
 use crate::config::Config;
 use crate::text_of;
+
+mod roots;
+
+pub use roots::BadBundle;
 
 /// What all clients share: one HTTP client with one TLS provider.
 pub struct Aws {
@@ -21,11 +26,21 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads region and credentials. `AWS_ENDPOINT_URL` and its kin are read by the SDK itself.
+    /// For somebody's machine: reads region and credentials, and trusts what the system trusts, because a proxy may stand between.
+    /// `AWS_ENDPOINT_URL` and its kin are read by the SDK itself.
     pub async fn from_env(config: &Config) -> Self {
+        Self::trusting(TlsContext::default(), config).await
+    }
+
+    /// For a function: the same, but it trusts whom its environment asks for, which is Amazon alone where nothing else is said.
+    pub async fn of_function(config: &Config) -> Result<Self, BadBundle> {
+        Ok(Self::trusting(roots::of_function()?, config).await)
+    }
+
+    async fn trusting(tls: TlsContext, config: &Config) -> Self {
         // A version is pinned, because what the newest one retries and times out changes with an update.
         let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https())
+            .http_client(http_client(tls))
             .retry_config(RetryConfig::standard())
             .timeout_config(timeouts())
             .load()
@@ -54,6 +69,10 @@ impl Aws {
     pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.sdk)
     }
+}
+
+fn http_client(tls: TlsContext) -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https()
 }
 
 /// The SDK has a time-out for connecting only; without these, one silent peer holds a function until it is killed. An attempt ends

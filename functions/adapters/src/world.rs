@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pipeline::Pipeline;
 use pipeline::ports::{Clock, PortError};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, BadBundle};
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Role, TokenFrom};
 use crate::dca::{BadBase, Client, FixedToken, HttpTransport, RereadToken, Times, Token};
@@ -33,6 +33,9 @@ pub enum StartError {
     /// The API's address.
     #[error(transparent)]
     Base(#[from] BadBase),
+    /// Whom the clients of AWS are to trust.
+    #[error(transparent)]
+    Trust(#[from] BadBundle),
     /// The secret.
     #[error(transparent)]
     Token(#[from] PortError),
@@ -52,7 +55,7 @@ impl World {
     /// Reads the environment and builds everything.
     pub async fn from_env(role: Role) -> Result<Self, StartError> {
         let config = Config::from_env(role)?;
-        let aws = Aws::from_env(&config).await;
+        let aws = Aws::of_function(&config).await?;
         let world = Self::new(&config, &aws, Arc::new(WallClock)).await?;
         Ok(match failures_max(role) {
             Some(max) => Self { worker: world.worker.with_failures_max(max), ..world },
@@ -71,15 +74,17 @@ impl World {
             }
             None => Arc::new(FixedToken("".into())),
         };
+        // Making a client takes longer than everything else here; clones share it.
+        let (s3, sqs) = (aws.s3(), aws.sqs());
         let pipeline = Pipeline {
-            store: Arc::new(S3Store::new(aws.s3(), &config.dataset_bucket)),
-            queues: Arc::new(SqsQueues::new(aws.sqs(), &config.poll_queue_url, &config.retry_queue_url)),
+            store: Arc::new(S3Store::new(s3.clone(), &config.dataset_bucket)),
+            queues: Arc::new(SqsQueues::new(sqs.clone(), &config.poll_queue_url, &config.retry_queue_url)),
             api: Arc::new(Client::new(transport, token, Arc::clone(&clock))),
             clock: Arc::clone(&clock),
             policy: config.policy.clone(),
             alone_since: None,
         };
-        let worker = Worker::new(SqsDeliveries::new(aws.sqs()), clock);
-        Ok(Self { pipeline, inputs: S3Inputs::new(aws.s3()), worker })
+        let worker = Worker::new(SqsDeliveries::new(sqs), clock);
+        Ok(Self { pipeline, inputs: S3Inputs::new(s3), worker })
     }
 }

@@ -73,9 +73,13 @@ struct Pooled {
 impl HttpTransport {
     /// A transport to `base`, such as `https://api.brightdata.com`.
     pub fn new(base: &str, times: Times, clock: Arc<dyn Clock>) -> Result<Self, BadBase> {
-        let bad = |why: String| BadBase { base: base.to_owned(), why };
-        let tls = tls(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-        let tls = tls.map_err(|error| bad(error.to_string()))?;
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::with_roots(base, roots, times, clock)
+    }
+
+    /// The same, trusting these authorities instead of the public ones.
+    pub fn with_roots(base: &str, roots: RootCertStore, times: Times, clock: Arc<dyn Clock>) -> Result<Self, BadBase> {
+        let tls = tls(roots).map_err(|error| BadBase { base: base.to_owned(), why: error.to_string() })?;
         Self::with_tls(base, tls, times, clock)
     }
 
