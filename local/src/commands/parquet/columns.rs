@@ -7,29 +7,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
 use super::json::{Members, Value, take_apart};
+use super::leaf::{Leaf, Problem, Values};
 use super::shape::{Fields, Shape, Table};
 
 /// Name of the column for records that are kept whole.
 const WHOLE: &str = "value";
-/// What a text takes in memory beside its bytes.
-const TEXT_BYTES: usize = 64;
-
-/// Why a record has no place in the columns, or the columns none in the file.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
-    /// The first reading saw something else.
-    #[error("a record is not what it was when it was read first")]
-    Changed,
-    /// The file cannot be written.
-    #[error(transparent)]
-    Parquet(#[from] ParquetError),
-}
 
 /// The columns of a file, with the records that are not written yet.
 pub(super) struct Columns {
@@ -55,25 +41,6 @@ struct Struct {
     positions: HashMap<String, usize>,
     children: Vec<Node>,
     leaves: Range<usize>,
-}
-
-struct Leaf {
-    values: Values,
-    /// The definition level of a value that is there.
-    defined: i16,
-    /// How many lists there are around it.
-    lists: i16,
-    definitions: Vec<i16>,
-    repetitions: Vec<i16>,
-    bytes: usize,
-}
-
-enum Values {
-    Bool(Vec<bool>),
-    Int(Vec<i64>),
-    Double(Vec<f64>),
-    String(Vec<ByteArray>),
-    Json(Vec<ByteArray>),
 }
 
 impl Columns {
@@ -124,7 +91,7 @@ impl Columns {
         };
         match (self.whole.and_then(|column| self.leaves.get_mut(column)), whole) {
             (Some(leaf), Some(record)) => leaf.text(record, 0),
-            (Some(leaf), None) => leaf.absent(0, 0),
+            (Some(leaf), None) => leaf.place(0, 0),
             (None, Some(_)) => return Err(Problem::Changed),
             (None, None) => {}
         }
@@ -218,14 +185,7 @@ impl Plan {
                 (Values::Json(Vec::new()), Physical::BYTE_ARRAY, Some(LogicalType::String))
             }
         };
-        self.leaves.push(Leaf {
-            values,
-            defined: levels.definition + 1,
-            lists: levels.repetition,
-            definitions: Vec::new(),
-            repetitions: Vec::new(),
-            bytes: 0,
-        });
+        self.leaves.push(Leaf::new(values, levels.definition, levels.repetition));
         let column = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
         Ok((Node::Leaf(self.leaves.len() - 1), Arc::new(column.with_logical_type(logical).build()?)))
     }
@@ -250,7 +210,7 @@ fn names<'a>(fields: impl Iterator<Item = &'a str>, reserved: Option<&str>) -> V
 /// Notes in all these columns that the path ends at this level.
 fn absent(leaves: &mut [Leaf], which: &Range<usize>, definition: i16, repetition: i16) {
     for leaf in leaves.get_mut(which.clone()).unwrap_or_default() {
-        leaf.absent(definition, repetition);
+        leaf.place(definition, repetition);
     }
 }
 
@@ -262,7 +222,7 @@ impl Node {
             Self::Leaf(leaf) => {
                 let leaf = leaves.get_mut(*leaf).ok_or(Problem::Changed)?;
                 if text == "null" {
-                    leaf.absent(levels.definition, repetition);
+                    leaf.place(levels.definition, repetition);
                     return Ok(());
                 }
                 leaf.put(text, repetition)
@@ -295,12 +255,11 @@ impl Node {
         }
     }
 
-    fn absent(&self, definition: i16, repetition: i16, leaves: &mut [Leaf]) {
+    /// The columns that it makes.
+    fn leaves(&self) -> Range<usize> {
         match self {
-            Self::Leaf(leaf) => absent(leaves, &(*leaf..*leaf + 1), definition, repetition),
-            Self::Struct(Struct { leaves: which, .. }) | Self::List { leaves: which, .. } => {
-                absent(leaves, which, definition, repetition);
-            }
+            Self::Leaf(leaf) => *leaf..*leaf + 1,
+            Self::Struct(Struct { leaves, .. }) | Self::List { leaves, .. } => leaves.clone(),
         }
     }
 }
@@ -316,92 +275,10 @@ impl Struct {
         for (child, text) in self.children.iter().zip(texts) {
             match text {
                 Some(text) => child.put(text, levels, repetition, leaves)?,
-                None => child.absent(levels.definition, repetition, leaves),
+                None => absent(leaves, &child.leaves(), levels.definition, repetition),
             }
         }
         Ok(())
-    }
-}
-
-impl Leaf {
-    fn place(&mut self, definition: i16, repetition: i16) {
-        self.definitions.push(definition);
-        if self.lists > 0 {
-            self.repetitions.push(repetition);
-        }
-    }
-
-    fn absent(&mut self, definition: i16, repetition: i16) {
-        self.place(definition, repetition);
-    }
-
-    fn put(&mut self, text: &str, repetition: i16) -> Result<(), Problem> {
-        if matches!(self.values, Values::Json(_)) {
-            self.text(text, repetition);
-            return Ok(());
-        }
-        match (&mut self.values, take_apart(text)) {
-            (Values::Bool(values), Value::Bool(value)) => values.push(value),
-            (Values::Int(values), Value::Int(value)) => values.push(value),
-            (Values::Double(values), Value::Double(value)) => values.push(value),
-            // The first reading has seen that doubles hold all integers of this column.
-            (Values::Double(values), Value::Int(value)) => values.push(value as f64),
-            (Values::String(values), Value::String(value)) => {
-                self.bytes += value.len() + TEXT_BYTES;
-                values.push(ByteArray::from(value.as_bytes()));
-            }
-            _ => return Err(Problem::Changed),
-        }
-        self.place(self.defined, repetition);
-        Ok(())
-    }
-
-    /// Takes JSON text.
-    fn text(&mut self, text: &str, repetition: i16) {
-        if let Values::Json(values) = &mut self.values {
-            self.bytes += text.len() + TEXT_BYTES;
-            values.push(ByteArray::from(text.as_bytes()));
-        }
-        self.place(self.defined, repetition);
-    }
-
-    fn size(&self) -> usize {
-        let values = match &self.values {
-            Values::Bool(values) => values.len(),
-            Values::Int(values) => values.len() * 8,
-            Values::Double(values) => values.len() * 8,
-            Values::String(_) | Values::Json(_) => self.bytes,
-        };
-        values + 2 * (self.definitions.len() + self.repetitions.len())
-    }
-
-    fn flush<W: Write + Send>(&mut self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<(), Problem> {
-        let Some(mut column) = group.next_column()? else { return Err(Problem::Changed) };
-        let definitions = Some(self.definitions.as_slice());
-        let repetitions = (self.lists > 0).then_some(self.repetitions.as_slice());
-        match &self.values {
-            Values::Bool(values) => column.typed::<BoolType>().write_batch(values, definitions, repetitions)?,
-            Values::Int(values) => column.typed::<Int64Type>().write_batch(values, definitions, repetitions)?,
-            Values::Double(values) => column.typed::<DoubleType>().write_batch(values, definitions, repetitions)?,
-            Values::String(values) | Values::Json(values) => {
-                column.typed::<ByteArrayType>().write_batch(values, definitions, repetitions)?
-            }
-        };
-        column.close()?;
-        self.clear();
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        match &mut self.values {
-            Values::Bool(values) => values.clear(),
-            Values::Int(values) => values.clear(),
-            Values::Double(values) => values.clear(),
-            Values::String(values) | Values::Json(values) => values.clear(),
-        }
-        self.definitions.clear();
-        self.repetitions.clear();
-        self.bytes = 0;
     }
 }
 

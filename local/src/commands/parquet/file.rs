@@ -9,7 +9,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
-use super::columns::{Columns, Problem};
+use super::columns::Columns;
+use super::leaf::Problem;
 
 /// Bytes of records in memory before they are written as a row group.
 const GROUP_BYTES: usize = 32 * 1024 * 1024;

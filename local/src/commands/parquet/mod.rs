@@ -18,6 +18,7 @@
 mod columns;
 mod file;
 mod json;
+mod leaf;
 mod records;
 mod runs;
 mod shape;
