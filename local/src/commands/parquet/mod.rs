@@ -39,6 +39,9 @@ use self::runs::Runs;
 use self::shape::Table;
 use super::{Failure, exit, say};
 
+/// Fields that a note names.
+const NOTES_SHOWN: usize = 10;
+
 #[derive(Args)]
 pub(crate) struct ParquetArgs {
     /// A folder (default: dropcollect-data), or s3://dataset-bucket
@@ -63,7 +66,7 @@ pub(super) async fn parquet(args: &ParquetArgs) -> Result<u8, Failure> {
         // First, so that it is listened for before anything is written.
         biased;
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("Interrupted. The file was not whole, and is not there.");
+            eprintln!("Interrupted: nothing is left of the file that was not whole.");
             Ok(exit::INTERRUPTED)
         }
         done = convert(args) => done.map(|()| exit::FINE),
@@ -113,7 +116,7 @@ async fn write(runs: &Runs, manifest: &Manifest, path: &Path) -> Result<(), Fail
     for output in &manifest.outputs {
         let mut put = |record: &str| {
             rows += 1;
-            file.put(record).map_err(|error| error.to_string())
+            file.put(record).map_err(|error| here(&error))
         };
         runs.read(output, &mut put).await?;
     }
@@ -135,15 +138,25 @@ async fn write(runs: &Runs, manifest: &Manifest, path: &Path) -> Result<(), Fail
 
 /// What a reader of the file would not expect.
 fn notes(columns: &Columns) -> Vec<String> {
+    let renamed: Vec<String> = columns.renamed.iter().map(|(field, name)| format!("{field:?} to {name:?}")).collect();
     let mut notes = Vec::new();
     if !columns.as_text.is_empty() {
+        let fields = some(&columns.as_text);
+        notes.push(format!("  JSON text   {fields} (of several types, or of none that a column can have)"));
+    }
+    if !renamed.is_empty() {
+        let fields = some(&renamed);
         notes.push(format!(
-            "  JSON text   {} (of several types, or of none that a column can have)",
-            columns.as_text.join(", ")
+            "  renamed     {fields} (columns are not told apart by upper and lower case, and have a name)"
         ));
     }
-    for (field, name) in &columns.renamed {
-        notes.push(format!("  renamed     {field:?} to {name:?}: columns are not told apart by upper and lower case"));
-    }
     notes
+}
+
+/// The first of them, and how many more there are.
+fn some(all: &[String]) -> String {
+    let shown: Vec<&str> = all.iter().take(NOTES_SHOWN).map(String::as_str).collect();
+    let more = all.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
