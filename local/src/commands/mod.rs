@@ -1,5 +1,6 @@
 //! The commands and their exit statuses.
 
+mod parquet;
 mod place;
 mod release;
 mod run;
@@ -42,6 +43,8 @@ pub(crate) struct Command {
 
 #[derive(Subcommand)]
 enum Which {
+    /// Write the records of finished runs as Parquet files
+    Parquet(parquet::ParquetArgs),
     /// Run files of inputs on this machine, to the end; run again, it goes on where it was
     Run(Box<RunArgs>),
     /// Serve a simulator of the API, for trying things out without paying
@@ -207,6 +210,7 @@ impl Command {
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
         let done = match self.which {
+            Which::Parquet(args) => parquet::parquet(&args).await,
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
             Which::Release(args) => release::release(&args).await,

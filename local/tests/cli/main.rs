@@ -6,5 +6,6 @@ mod errors;
 mod kills;
 mod large;
 mod malformed;
+mod parquet;
 mod runs;
 mod support;
