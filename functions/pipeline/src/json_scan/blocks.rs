@@ -56,25 +56,37 @@ impl Blocks {
         let in_string = prefix_xor(quotes) ^ self.in_string;
         let low = lanes.low();
         self.in_string = 0_u64.wrapping_sub(in_string >> 63);
-        // Most JSON has no other white space than spaces.
-        let lines = if low == 0 { 0 } else { lanes.mask(|lane| equal(lane, b'\n') | equal(lane, b'\r')) };
-        let tabs = if low == 0 { 0 } else { lanes.equal(b'\t') };
-        let spaces = lanes.equal(b' ') | lines | tabs;
         let marks = lanes.mask(|lane| {
             // All four brackets, and `Y`, `_`, `y` and DEL, which stand nowhere outside strings, have these bits in common.
             equal(lane | u8x16::splat(0x26), 0x7F) | equal(lane, b',') | equal(lane, b':')
         });
         let marks = marks & !in_string;
         // The closing quote is not in the string any more.
-        let scalars = !(spaces | marks | quotes | in_string);
-        let begins = scalars & !(scalars << 1 | self.in_scalar);
-        self.in_scalar = scalars >> 63;
+        let others = !(marks | quotes | in_string);
+        let (begins, lines) = if others == 0 {
+            self.in_scalar = 0;
+            (0, 0)
+        } else {
+            self.others(&lanes, others, low)
+        };
         Block {
             tokens: marks | quotes & in_string | begins,
-            lines: lines & !in_string,
+            lines,
             escapes: escapes & in_string,
             controls: low & in_string,
         }
+    }
+
+    /// Where numbers and words begin, and the line ends, among bytes that are neither in strings nor punctuation.
+    #[inline(always)]
+    fn others(&mut self, lanes: &Lanes, others: u64, low: u64) -> (u64, u64) {
+        // Most JSON has no other white space than spaces.
+        let lines = if low == 0 { 0 } else { lanes.mask(|lane| equal(lane, b'\n') | equal(lane, b'\r')) };
+        let tabs = if low == 0 { 0 } else { lanes.equal(b'\t') };
+        let scalars = others & !(lanes.equal(b' ') | lines | tabs);
+        let begins = scalars & !(scalars << 1 | self.in_scalar);
+        self.in_scalar = scalars >> 63;
+        (begins, lines & others)
     }
 
     /// Backslashes that escape the byte behind them, and the bytes that are escaped.
