@@ -11,7 +11,7 @@ pub struct Matcher {
     exact: BTreeMap<u128, u32>,
     /// One field with its type-blind value → the positions of the inputs that have it.
     fields: BTreeMap<u128, Vec<u32>>,
-    /// Echoes as they were spelt, and the inputs that they are exactly equal to, each in the place that its hash names: most records spell
+    /// Echoes as they were spelt, and the inputs that they are exactly equal to, each near the place that its hash names: most records spell
     /// their echo like one before, and then nothing has to be parsed.
     spelt: Vec<(Box<str>, u32)>,
     /// How many fields each input has.
@@ -25,6 +25,15 @@ const KNOWN_MAX: usize = 20_000;
 /// Bounds of the other one. Longer echoes are parsed every time.
 const SPELT_MAX: usize = 16_384;
 const SPELT_BYTES_MAX: usize = 1_000;
+/// How many places one spelling may have.
+const PROBES: usize = 4;
+
+enum Spelt {
+    /// For this input.
+    Before(u32),
+    /// It may be noted there.
+    First(usize),
+}
 
 impl Matcher {
     /// Indexes the inputs, given as JSON text.
@@ -57,12 +66,10 @@ impl Matcher {
     /// only input.
     pub fn find(&mut self, echo: Option<&str>) -> Option<u32> {
         let Some(echo) = echo else { return (self.sizes.len() == 1).then_some(0) };
-        let place = place(echo, self.spelt.len());
-        if let Some((known, position)) = self.spelt.get(place)
-            && **known == *echo
-        {
-            return Some(*position);
-        }
+        let place = match self.spelt(echo) {
+            Spelt::Before(position) => return Some(position),
+            Spelt::First(place) => place,
+        };
         let text = fingerprint(&canonical(echo).ok()?);
         if let Some(position) = self.exact.get(&text) {
             if echo.len() <= SPELT_BYTES_MAX
@@ -80,6 +87,20 @@ impl Matcher {
             self.known.insert(text, found);
         }
         found
+    }
+
+    /// Whether an echo was spelt like this before; if not, where to note it.
+    fn spelt(&self, echo: &str) -> Spelt {
+        let first = place(echo, self.spelt.len());
+        for step in 0..PROBES {
+            let place = (first + step) & self.spelt.len().wrapping_sub(1);
+            match self.spelt.get(place) {
+                Some((known, position)) if **known == *echo => return Spelt::Before(*position),
+                Some((known, _)) if known.is_empty() => return Spelt::First(place),
+                _ => {}
+            }
+        }
+        Spelt::First(first)
     }
 
     /// The input of which the echo has every field, with the most fields, if there is exactly one.
@@ -102,7 +123,7 @@ impl Matcher {
     }
 }
 
-/// A place among `places`, which are a power of two. What shares a place with another is only slower.
+/// A place among `places`, which are a power of two. What finds no place is only slower.
 fn place(echo: &str, places: usize) -> usize {
     // A step of FNV-1a for each eight bytes.
     let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
