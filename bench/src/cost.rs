@@ -11,6 +11,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use dropcollect::simulator::Scenario;
 use pipeline::keys;
+use pipeline::ledger::CollectionEntry;
 use pipeline::policy::Policy;
 use pipeline::ports::Store;
 use pipeline::words::InputObject;
@@ -22,14 +23,17 @@ use crate::functions::proxy::Proxy;
 use crate::functions::source::SqsSource;
 use crate::functions::{Functions, InMemory, Parts, Queue, lines, on_paused_time, scenario};
 
-/// One run over memory: inputs, inputs of a batch, seconds of a job, and the share of inputs that fail for now.
+/// One run over memory: inputs, inputs of a batch, seconds of a job, the share of inputs that fail at first, and how many messages of a queue
+/// are worked on at a time.
 pub(crate) fn in_memory(arguments: &[String]) -> Result<Value> {
-    let [inputs, batch, seconds, failing] = arguments else { anyhow::bail!("INPUTS BATCH SECONDS FAILING") };
-    let (inputs, batch) = (inputs.parse()?, batch.parse()?);
-    let scenario = jobs(seconds.parse()?, failing.parse()?)?;
+    let [inputs, batch, seconds, failing, concurrency] = arguments else {
+        anyhow::bail!("INPUTS BATCH SECONDS FAILING CONCURRENCY")
+    };
+    let (inputs, batch, seconds) = (inputs.parse()?, batch.parse()?, seconds.parse()?);
+    let (scenario, concurrency) = (jobs(seconds, failing.parse()?)?, concurrency.parse()?);
     let began = Instant::now();
     on_paused_time(async {
-        let world = InMemory::new(scenario, policy(batch))?;
+        let world = InMemory::new(scenario, policy(batch))?.with_concurrency(concurrency);
         let object = world.drop_file(inputs)?;
         let started = tokio::time::Instant::now();
         let manifest = world.run(&object).await?;
@@ -39,6 +43,8 @@ pub(crate) fn in_memory(arguments: &[String]) -> Result<Value> {
         said["collections"] = json!(manifest.collections.len());
         said["records"] = json!(manifest.records);
         said["lasts"] = json!(took.as_secs_f64());
+        let late = |one: &CollectionEntry| one.ready_at.duration_since(one.triggered_at).as_secs_f64() - seconds;
+        said["late"] = json!(manifest.collections.iter().map(late).sum::<f64>() / manifest.collections.len() as f64);
         said["seconds"] = json!(began.elapsed().as_secs_f64());
         // A stack that has nothing to do still sweeps.
         *world.functions.meter.tally() = Default::default();

@@ -120,7 +120,8 @@ async fn one(ready: f64, building: f64) -> Result<(u32, f64, u32)> {
     let world = InMemory::new(jobs(ready - building, building)?, policy)?;
     let manifest = world.run(&world.drop_file(1)?).await?;
     let service = world.functions.service.lock().unwrap_or_else(PoisonError::into_inner);
-    let looks = service.calls().iter().filter(|(call, _)| call.contains("/dca/dataset")).map(|(_, count)| *count).sum::<u64>();
+    let looks =
+        service.calls().iter().filter(|(call, _)| call.contains("/dca/dataset")).map(|(_, count)| *count).sum::<u64>();
     let job = service.jobs().next();
     let [collection] = manifest.collections.as_slice() else { anyhow::bail!("not one collection") };
     ensure!(job.is_some(), "the API has seen no job");

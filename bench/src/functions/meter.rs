@@ -87,14 +87,12 @@ pub(crate) fn cpu() -> Duration {
 
 /// A key without what differs from run to run and from batch to batch.
 fn kind_of(key: &str) -> String {
-    let mut kind: Vec<String> = key.split('/').map(segment).collect();
-    if let [ledger, collections, id] = kind.as_mut_slice()
-        && ledger == "ledger"
-        && collections == "collections"
-    {
-        *id = "<id>.json".to_owned();
+    for (place, rest) in [("ledger/collections/", ".json"), ("GET /dca/log/", "")] {
+        if key.starts_with(place) {
+            return format!("{place}<id>{rest}");
+        }
     }
-    kind.join("/")
+    key.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 fn segment(text: &str) -> String {

@@ -31,8 +31,10 @@ use source::{MemorySource, Source, Taken};
 
 /// What a function may take, in seconds (template.yaml).
 const TURN_SECONDS: i64 = 900;
-/// Messages of one queue that are worked on at a time (template.yaml: `MaxConcurrency`).
-const CONCURRENCY: usize = 10;
+/// Messages of one queue that are worked on at a time, unless said otherwise (template.yaml: `MaxConcurrency`).
+pub(crate) const CONCURRENCY: usize = 10;
+/// How often the pollers look for messages that were sent since.
+const NAP: Duration = Duration::from_millis(100);
 /// What a call of S3 or SQS takes, within a region: an assumption.
 pub(crate) const AWS_LATENCY: Duration = Duration::from_millis(20);
 /// What a call of the API takes: an assumption.
@@ -83,6 +85,8 @@ pub(crate) struct Functions {
     inputs: Counted<Arc<dyn Inputs>>,
     source: Arc<dyn Source>,
     clock: Arc<dyn Clock>,
+    /// Messages of one queue that are worked on at a time.
+    concurrency: usize,
 }
 
 /// The functions over memory.
@@ -98,8 +102,7 @@ impl Functions {
     pub(crate) fn new(parts: Parts, scenario: Scenario, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let meter = Meter::default();
         let service = Arc::new(Mutex::new(Service::new(scenario)));
-        let wire =
-            Wire { service: service.clone(), clock: clock.clone(), meter: meter.clone(), latency: API_LATENCY };
+        let wire = Wire { service: service.clone(), clock: clock.clone(), meter: meter.clone(), latency: API_LATENCY };
         let token = Arc::new(FixedToken("token".to_owned().into()));
         let latency = parts.latency;
         let pipeline = Pipeline {
@@ -113,7 +116,8 @@ impl Functions {
         let deliveries = Counted { port: parts.deliveries, meter: meter.clone(), latency };
         let inputs = Counted { port: parts.inputs, meter: meter.clone(), latency };
         let worker = Worker::new(deliveries, clock.clone());
-        Self { meter, service, pipeline, worker, inputs, source: parts.source, clock }
+        let (source, concurrency) = (parts.source, CONCURRENCY);
+        Self { meter, service, pipeline, worker, inputs, source, clock, concurrency }
     }
 
     /// Delivers messages until the queues are empty, or, where that cannot be known, until `over` says so.
@@ -122,7 +126,7 @@ impl Functions {
         let mut active = [0_usize; 3];
         loop {
             for queue in Queue::ALL {
-                while active[queue as usize] < CONCURRENCY {
+                while active[queue as usize] < self.concurrency {
                     let Some(taken) = self.source.receive(queue).await? else {
                         self.meter.count("sqs receive nothing", queue.name());
                         break;
@@ -135,8 +139,10 @@ impl Functions {
             if busy.is_empty() && over().await? {
                 return Ok(());
             }
-            let free = Queue::ALL.into_iter().filter(|queue| active[*queue as usize] < CONCURRENCY);
+            let free = Queue::ALL.into_iter().filter(|queue| active[*queue as usize] < self.concurrency);
             let nap = free.filter_map(|queue| self.source.next(queue)).min();
+            // Whoever works may send something.
+            let nap = if busy.is_empty() { nap } else { Some(nap.unwrap_or(NAP).min(NAP)) };
             if busy.is_empty() && nap.is_none() {
                 return Ok(());
             }
@@ -184,8 +190,7 @@ impl InMemory {
     /// The functions over memory. Runs on a runtime whose clock is paused.
     pub(crate) fn new(scenario: Scenario, policy: Policy) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::at("2026-03-01T00:00:00Z".parse()?));
-        let (store, source, inputs) =
-            (MemoryStore::new(), MemorySource::new(clock.clone()), MemoryInputs::versioned());
+        let (store, source, inputs) = (MemoryStore::new(), MemorySource::new(clock.clone()), MemoryInputs::versioned());
         let parts = Parts {
             store: Arc::new(store.clone()),
             inputs: Arc::new(inputs.clone()),
@@ -195,6 +200,12 @@ impl InMemory {
             latency: Some(AWS_LATENCY),
         };
         Ok(Self { functions: Functions::new(parts, scenario, policy, clock), store, source, inputs })
+    }
+
+    /// The same with so many messages of one queue at a time.
+    pub(crate) fn with_concurrency(mut self, concurrency: usize) -> Self {
+        self.functions.concurrency = concurrency;
+        self
     }
 
     /// Drops a file of so many inputs.

@@ -69,10 +69,16 @@ impl Source for MemorySource {
     async fn receive(&self, queue: Queue) -> Result<Option<Taken>> {
         let received = self.queue(queue).receive(self.clock.now(), VISIBILITY_SECONDS);
         Ok(received.map(|received| Taken {
-            event: event(queue, &received.message_id, &received.receipt, &received.body, &[
-                ("ApproximateReceiveCount", received.receive_count.to_string()),
-                ("SentTimestamp", received.sent_at.as_millisecond().to_string()),
-            ]),
+            event: event(
+                queue,
+                &received.message_id,
+                &received.receipt,
+                &received.body,
+                &[
+                    ("ApproximateReceiveCount", received.receive_count.to_string()),
+                    ("SentTimestamp", received.sent_at.as_millisecond().to_string()),
+                ],
+            ),
             receipt: received.receipt,
         }))
     }
