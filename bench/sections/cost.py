@@ -12,7 +12,8 @@ import lab
 
 TITLE = "Cost"
 
-# List prices of us-east-1 in US dollars without free tiers, read in 2026 from aws.amazon.com/s3/pricing, /sqs/pricing, /lambda/pricing and /step-functions/pricing.
+# List prices of us-east-1 in US dollars without free tiers: Step Functions by aws.amazon.com/step-functions/pricing; the others by what is told of the
+# pricing pages at c3x.dev/blog/s3-request-fees-explained, cloudburn.io/blog/amazon-sqs-pricing (March 2026) and cloudchipr.com/blog/aws-lambda-pricing.
 S3_WRITE = 0.005 / 1000  # PUT, COPY, POST, LIST
 S3_READ = 0.0004 / 1000  # GET and the rest; DELETE is free
 SQS_REQUEST = 0.40 / 1e6  # standard queues, 64 KiB a request
@@ -23,7 +24,8 @@ TRANSITION = 0.025 / 1000  # Step Functions, standard
 # GB of the functions (template.yaml), and the GB that a whole processor comes with (Lambda: 1,769 MB).
 MEMORY = {"trigger": 0.5, "poll": 1.0, "retry": 0.5, "sweep": 0.5}
 PROCESSOR_GB = 1769 / 1024
-# Pollers that Lambda starts with for each of the three queues, and the seconds that each waits for a message (with-sqs page of the Lambda guide).
+# Pollers that Lambda starts with for each of the three queues (betterprogramming.pub/lambda-sqs-trigger-and-concurrency-87131dad9a12), and the longest
+# that SQS lets each wait for a message: that Lambda waits so long is an assumption.
 POLLERS, POLL_SECONDS = 5, 20
 MONTH = 730 * 3600
 
