@@ -3,26 +3,40 @@
 
 use anyhow::bail;
 
+mod cost;
 mod cutting;
 mod data;
 mod delivery;
+mod functions;
 mod peers;
+mod polling;
 mod rows;
 mod startup;
 
-// One thread, as in a function.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((part, arguments)) = arguments.split_first() else { bail!("which part? See bench/run") };
     match part.as_str() {
         "peers" => peers::main(),
-        "deliver" | "copy" => delivery::main(part, arguments).await,
+        "deliver" | "copy" => on_one_thread(delivery::main(part, arguments)),
         "cutting" => cutting::main(arguments),
         "csv" => rows::write(arguments),
         "cut-rows" => rows::cut(arguments),
-        "trigger" => rows::trigger(arguments).await,
-        "startup" => startup::part(arguments.iter().cloned()).await,
+        "trigger" => on_one_thread(rows::trigger(arguments)),
+        "startup" => on_one_thread(startup::part(arguments.iter().cloned())),
+        "cost" => said(&cost::in_memory(arguments)?),
+        "cost-wire" => said(&cost::on_the_wire(arguments)?),
+        "polling" => said(&polling::run()?),
         other => bail!("there is no part {other:?}; see bench/run"),
     }
+}
+
+/// As in a function.
+fn on_one_thread(part: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(part)
+}
+
+fn said(text: &impl std::fmt::Display) -> anyhow::Result<()> {
+    println!("{text}");
+    Ok(())
 }

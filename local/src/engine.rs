@@ -1,6 +1,6 @@
 //! Runs the pipeline on one machine: the same handlers, fed from queues in a folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,9 @@ use crate::queue::{FolderQueues, Received};
 
 /// Handlers that work at the same time.
 const HANDLERS_MAX: usize = 8;
+/// Of them, those that read files: the others are for messages, so that neither waits for the end of the other, and that what is open
+/// does not grow with the number of files.
+const READERS_MAX: usize = HANDLERS_MAX / 2;
 /// How long a handler may take before its message is given to another one. Handlers of this process are never stopped, so this is only
 /// for what hangs.
 const TURN_SECONDS: u32 = 6 * 3_600;
@@ -165,18 +168,23 @@ impl Engine {
         Ok(self.store.get(key).await?.is_some())
     }
 
-    /// What of an object's run is under way.
-    pub fn waiting(&self, object: &InputObject) -> Waiting {
-        let run = object.run();
-        let mut batches = BTreeSet::new();
-        let mut next = Timestamp::MAX;
-        for (attempt, visible_at) in self.under_way().filter(|(attempt, _)| attempt.run == run) {
+    /// What is under way, by run. It looks at every message, so it is asked once for all runs.
+    pub fn waiting(&self) -> BTreeMap<RunId, Waiting> {
+        let mut found: BTreeMap<RunId, (BTreeSet<u32>, Timestamp)> = BTreeMap::new();
+        for (attempt, visible_at) in self.under_way() {
+            let (batches, next) = found.entry(attempt.run).or_insert((BTreeSet::new(), Timestamp::MAX));
             batches.insert(attempt.batch);
-            next = next.min(visible_at);
+            *next = visible_at.min(*next);
         }
-        let next = next.duration_since(self.pipeline.clock.now()).as_millis().max(0).unsigned_abs();
-        let why = self.reasons.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned();
-        Waiting { batches: batches.len(), next: u64::try_from(next.div_ceil(1_000)).unwrap_or(u64::MAX), why }
+        let now = self.pipeline.clock.now();
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |(run, (batches, next)): (RunId, (BTreeSet<u32>, Timestamp))| {
+            let next = next.duration_since(now).as_millis().max(0).unsigned_abs();
+            let next = u64::try_from(next.div_ceil(1_000)).unwrap_or(u64::MAX);
+            let why = reasons.get(&run).cloned();
+            (run, Waiting { batches: batches.len(), next, why })
+        };
+        found.into_iter().map(waiting).collect()
     }
 
     /// Input keys of other runs that were left unfinished in this folder: their work goes on beside that of the objects.
@@ -202,26 +210,32 @@ impl Engine {
 
     /// Works until every one of the runs has its manifest, or nothing goes on without a person. `tick` is called now and then.
     pub async fn run(&self, objects: &[InputObject], mut tick: impl AsyncFnMut()) -> Result<Stopped, EngineError> {
-        let mut handlers: FuturesUnordered<Handler> = objects.iter().map(|object| self.file(object.clone())).collect();
+        let mut files: VecDeque<InputObject> = objects.iter().cloned().collect();
+        let mut unfinished: VecDeque<&InputObject> = objects.iter().collect();
+        let mut handlers: FuturesUnordered<Handler> = FuturesUnordered::new();
+        let mut readers = 0;
         let mut ticks = tokio::time::interval(TICK);
-        let mut files = objects.len();
         loop {
+            while readers < READERS_MAX
+                && let Some(file) = files.pop_front()
+            {
+                readers += 1;
+                handlers.push(self.file(file));
+            }
             while handlers.len() < HANDLERS_MAX {
                 let Some(handler) = self.receive()? else { break };
                 handlers.push(handler);
             }
-            if handlers.is_empty() && self.at_rest(objects, files).await? {
+            if handlers.is_empty() && self.at_rest(&mut unfinished).await? {
                 return Ok(Stopped::Rest);
             }
             tokio::select! {
                 _ = ticks.tick() => tick().await,
                 Some((work, result)) = handlers.next(), if !handlers.is_empty() => {
-                    if let Some(again) = self.done(work, result, &mut files)? {
-                        handlers.push(self.file(again));
-                    }
+                    files.extend(self.done(work, result, &mut readers)?);
                     if let Some((Cause::Credentials, reason)) = gate::reason(&self.store, keys::TOKEN_GATE).await? {
                         while let Some((work, result)) = handlers.next().await {
-                            self.done(work, result, &mut files)?;
+                            self.done(work, result, &mut readers)?;
                         }
                         return Ok(Stopped::Credentials(reason));
                     }
@@ -231,15 +245,14 @@ impl Engine {
         }
     }
 
-    async fn at_rest(&self, objects: &[InputObject], files: usize) -> Result<bool, EngineError> {
-        if files > 0 {
-            return Ok(false);
-        }
-        for object in objects {
+    /// Whether nothing is left to do, when no handler works. What has been seen to be over is not looked at again.
+    async fn at_rest(&self, unfinished: &mut VecDeque<&InputObject>) -> Result<bool, EngineError> {
+        while let Some(object) = unfinished.front() {
             if self.manifest(object).await?.is_none() {
                 let waits = QUEUES.iter().any(|queue| self.queues.queue(*queue).next_visible_at().is_some());
                 return Ok(!waits);
             }
+            unfinished.pop_front();
         }
         Ok(true)
     }
@@ -275,17 +288,15 @@ impl Engine {
         &self,
         work: Work,
         result: Result<Verdict, PortError>,
-        files: &mut usize,
+        readers: &mut usize,
     ) -> Result<Option<InputObject>, EngineError> {
         match work {
-            Work::File(object) if matches!(result, Ok(Verdict::Again { .. })) => return Ok(Some(object)),
-            Work::File(_) => {
-                *files -= 1;
-                result?;
+            Work::File(object) => {
+                *readers -= 1;
+                Ok(matches!(result?, Verdict::Again { .. }).then_some(object))
             }
-            Work::Message(queue, received) => self.give_back(queue, &received, result)?,
+            Work::Message(queue, received) => self.give_back(queue, &received, result).map(|()| None),
         }
-        Ok(None)
     }
 
     fn give_back(

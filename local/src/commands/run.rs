@@ -1,5 +1,6 @@
 //! `dropcollect run`.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Write};
@@ -26,6 +27,8 @@ use super::{Failure, RunArgs, exit, say};
 
 /// How often a file gets a line of progress where standard error is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
+/// Progress is looked at again after so many times as long as it took: with a thousand files it must not keep them from being run.
+const SHOW_REST: u32 = 50;
 /// Collector of simulated runs that name none.
 const SIMULATED_COLLECTOR: &str = "c_simulated";
 
@@ -57,9 +60,10 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     let progress = Progress {
         engine: &engine,
-        objects: &objects,
-        shown: Mutex::default(),
-        terminal: std::io::stderr().is_terminal(),
+        rewritten: objects.len() == 1 && std::io::stderr().is_terminal(),
+        unfinished: RefCell::new(objects.iter().collect()),
+        shown: RefCell::default(),
+        not_before: Cell::new(Instant::now()),
     };
     let stopped = tokio::select! {
         stopped = engine.run(&objects, async || progress.show().await) => stopped.map_err(ours)?,
@@ -199,33 +203,48 @@ async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> 
 /// Progress on standard error: a line that is rewritten on a terminal, a line for each change elsewhere.
 struct Progress<'a> {
     engine: &'a Engine,
-    objects: &'a [InputObject],
+    /// Whether one line is rewritten.
+    rewritten: bool,
+    /// Files whose end has not been shown.
+    unfinished: RefCell<Vec<&'a InputObject>>,
     /// The last line of each file, and when it was printed.
-    shown: Mutex<BTreeMap<String, (String, Instant)>>,
-    terminal: bool,
+    shown: RefCell<BTreeMap<String, (String, Instant)>>,
+    not_before: Cell<Instant>,
 }
 
 impl Progress<'_> {
     async fn show(&self) {
-        for object in self.objects {
-            // What cannot be read now is shown at the next tick.
-            let Ok(Some(status)) = self.engine.status(object).await else { continue };
-            let waiting = status.manifest.is_none().then(|| self.engine.waiting(object));
-            let line = report::progress(&status, waiting.as_ref());
-            self.print(&object.key, line);
+        let began = Instant::now();
+        if began < self.not_before.get() {
+            return;
         }
+        let waiting = self.engine.waiting();
+        let mut unfinished = Vec::new();
+        for object in self.unfinished.take() {
+            // What cannot be read now is shown at the next tick.
+            let status = self.engine.status(object).await.ok().flatten();
+            let over = status.as_ref().is_some_and(|status| status.manifest.is_some());
+            if let Some(status) = status {
+                let waiting = waiting.get(&object.run()).filter(|_| !over);
+                self.print(&object.key, report::progress(&status, waiting));
+            }
+            if !over {
+                unfinished.push(object);
+            }
+        }
+        self.unfinished.replace(unfinished);
+        self.not_before.set(Instant::now() + began.elapsed() * SHOW_REST);
     }
 
     /// A terminal shows every change in one line that is rewritten; a log gets a line every few seconds.
     fn print(&self, key: &str, line: String) {
-        let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let rewritten = self.terminal && self.objects.len() == 1;
+        let mut shown = self.shown.borrow_mut();
         if let Some((known, at)) = shown.get(key)
-            && (*known == line || (!rewritten && at.elapsed() < LOG_INTERVAL))
+            && (*known == line || (!self.rewritten && at.elapsed() < LOG_INTERVAL))
         {
             return;
         }
-        if rewritten {
+        if self.rewritten {
             eprint!("\r\x1b[2K{line}");
             drop(std::io::stderr().flush());
         } else {
@@ -235,7 +254,7 @@ impl Progress<'_> {
     }
 
     fn clear(&self) {
-        if self.terminal && self.objects.len() == 1 {
+        if self.rewritten {
             eprint!("\r\x1b[2K");
         }
     }

@@ -1,7 +1,8 @@
-//! A large file: memory does not grow with it.
+//! A large file, and many files: what is held does not grow with them.
 
 use std::fs;
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::support::Place;
@@ -38,4 +39,19 @@ fn a_hundred_thousand_rows_fit_into_little_memory() {
     assert!(peak < MEMORY_KIB_MAX, "{peak} KiB");
     let manifest = place.manifest("large.csv");
     assert_eq!((manifest["records"].as_u64(), place.records(&manifest).len()), (Some(100_000), ROWS));
+}
+
+#[test]
+fn many_files_are_not_open_at_once() {
+    let place = Place::new();
+    let names: Vec<String> = (0..150).map(|number| format!("shop-{number}.txt")).collect();
+    for name in &names {
+        place.file(name, format!("https://shop.example/{name}\n"));
+    }
+    let arguments: Vec<&str> = names.iter().map(String::as_str).chain(["--simulate", "--scenario", "calm"]).collect();
+    let run = place.run(&arguments);
+    let mut limited = Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -n 96 && exec \"$0\" \"$@\""]).arg(run.get_program()).args(run.get_args());
+    limited.current_dir(place.path("")).env_clear().stdin(Stdio::null());
+    place.finish(limited).expect(0, &["shop-0.txt: complete\n", "shop-149.txt: complete\n"]);
 }
