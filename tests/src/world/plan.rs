@@ -6,6 +6,7 @@ use dropcollect::simulator::{
     EndedDataset, Endpoint, ErrorList, ErrorRows, Format, Gone, OverCap, QueueNext, Regular, RetryAfter, Scenario,
 };
 use jiff::Timestamp;
+use pipeline::decisions;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
 use pipeline::schedule::later;
 
@@ -90,12 +91,19 @@ impl Plan {
             attempts_max: dice.pick(&[1, 2, 3, 3]),
             collection_deadline_seconds: dice.pick(&[3_600, 86_400]),
             retry_unattributed: !dice.one_in(4),
+            retry_codes: self.retry_codes(),
             output_format: dice.pick(&[OutputFormat::Ndjson, OutputFormat::Ndjson, OutputFormat::Json]),
             output_compression: dice.pick(&[OutputCompression::None, OutputCompression::None, OutputCompression::Gzip]),
             on_in_doubt: self.on_in_doubt,
             in_doubt_window_seconds: 600,
             trigger_defaults: BTreeMap::new(),
         }
+    }
+
+    /// In one world of nine, decisions that nobody would take.
+    fn retry_codes(&self) -> decisions::Overrides {
+        let text = if self.seed % 9 == 4 { "dead_page=30x1 timeout=never collection_failed=900x2 *=15" } else { "" };
+        decisions::overrides(text).expect("they are decisions")
     }
 
     pub(super) fn weather(&self, dice: &mut Dice, began: Timestamp) -> Weather {
