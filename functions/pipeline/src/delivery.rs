@@ -92,14 +92,18 @@ impl<'a> Time<'a> {
         Self { clock, until: Timestamp::MAX }
     }
 
-    /// What is left of a turn that ends at `ends_at`, but for the reserve. A process that is alone on its store is not stopped by time.
-    pub fn of(pipeline: &'a Pipeline, ends_at: Timestamp) -> Self {
-        let clock = &*pipeline.clock;
-        if pipeline.alone_since.is_some() {
-            return Self::unlimited(clock);
-        }
+    /// What is left of a turn that ends at `ends_at`, but for the reserve.
+    pub fn until(clock: &'a dyn Clock, ends_at: Timestamp) -> Self {
         let left = seconds_between(clock.now(), ends_at).max(0);
         Self { clock, until: later(ends_at, -limits::DELIVERY_RESERVE_SECONDS.min(left / 4)) }
+    }
+
+    /// That of a turn which ends at `ends_at`. A process that is alone on its store is not stopped by time.
+    pub(crate) fn of(pipeline: &'a Pipeline, ends_at: Timestamp) -> Self {
+        match pipeline.alone_since {
+            Some(_) => Self::unlimited(&*pipeline.clock),
+            None => Self::until(&*pipeline.clock, ends_at),
+        }
     }
 
     fn is_up(&self) -> bool {
