@@ -1,9 +1,10 @@
 //! What stands in for the API and for S3: they make and throw away bytes as cheaply as a socket allows, so that they are not what is
 //! measured. Blocking threads, one for each connection.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use crate::data::{Dataset, Shape};
 
@@ -36,6 +37,8 @@ struct Request {
     method: String,
     target: String,
     bytes: usize,
+    /// `If-None-Match: *`
+    creates: bool,
 }
 
 fn converse(stream: TcpStream, answer: fn(&Request, &mut Connection) -> std::io::Result<()>) -> std::io::Result<()> {
@@ -54,7 +57,7 @@ fn read_head(connection: &mut Connection) -> std::io::Result<Option<Request>> {
     }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (mut bytes, mut waits) = (0, false);
+    let (mut bytes, mut waits, mut creates) = (0, false, false);
     loop {
         let mut header = String::new();
         connection.from.read_line(&mut header)?;
@@ -62,6 +65,7 @@ fn read_head(connection: &mut Connection) -> std::io::Result<Option<Request>> {
         match header.split_once(':') {
             Some(("content-length", value)) => bytes = value.trim().parse().unwrap_or(0),
             Some(("expect", _)) => waits = true,
+            Some(("if-none-match", _)) => creates = true,
             None if header.is_empty() => break,
             _ => {}
         }
@@ -69,7 +73,7 @@ fn read_head(connection: &mut Connection) -> std::io::Result<Option<Request>> {
     if waits {
         connection.to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    Ok(Some(Request { method, target, bytes }))
+    Ok(Some(Request { method, target, bytes, creates }))
 }
 
 /// `GET /dca/dataset?id=<shape>-<bytes>`
@@ -77,7 +81,7 @@ fn dataset(request: &Request, connection: &mut Connection) -> std::io::Result<()
     let id = request.target.split_once("id=").map_or("", |(_, id)| id).split('&').next().unwrap_or_default();
     let (shape, bytes) = id.split_once('-').unwrap_or(("ndjson", "0"));
     let shape = Shape::named(shape).map_err(std::io::Error::other)?;
-    let dataset = Arc::new(Dataset::of(shape, bytes.parse().unwrap_or(0)));
+    let dataset = Dataset::of(shape, bytes.parse().unwrap_or(0));
     let kind = if shape == Shape::Array { "application/json" } else { "application/jsonl" };
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", dataset.bytes());
     connection.to.write_all(head.as_bytes())?;
@@ -88,23 +92,62 @@ fn dataset(request: &Request, connection: &mut Connection) -> std::io::Result<()
     connection.to.write_all(&dataset.tail)
 }
 
-/// An S3 that has nothing and takes everything.
+/// What was put whole: the records of the pipeline. Parts of large objects are thrown away.
+static OBJECTS: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// An S3 of one bucket.
 fn object(request: &Request, connection: &mut Connection) -> std::io::Result<()> {
-    std::io::copy(&mut (&mut connection.from).take(request.bytes as u64), &mut std::io::sink())?;
-    let query = request.target.split_once('?').map_or("", |(_, query)| query);
-    let (status, body) = match (request.method.as_str(), query) {
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let whole = request.method == "PUT" && !query.contains("partNumber");
+    let mut body = Vec::new();
+    let mut bytes = (&mut connection.from).take(request.bytes as u64);
+    if whole {
+        bytes.read_to_end(&mut body)?;
+    } else {
+        std::io::copy(&mut bytes, &mut std::io::sink())?;
+    }
+    let mut objects = OBJECTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (status, body): (&str, Vec<u8>) = match (request.method.as_str(), query) {
         ("POST", query) if query.contains("uploads") => {
-            ("200 OK", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            ("200 OK", b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>".into())
         }
-        ("POST", _) => ("200 OK", "<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>"),
-        ("GET", query) if query.contains("list-type=2") => {
-            ("200 OK", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+        ("POST", _) => {
+            ("200 OK", b"<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>".into())
         }
-        ("GET", _) => ("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>"),
-        ("DELETE", _) => ("204 No Content", ""),
-        _ => ("200 OK", ""),
+        ("GET", query) if query.contains("list-type=2") => ("200 OK", listing(&objects, path, query).into()),
+        ("GET", _) => match objects.get(path) {
+            Some(object) => ("200 OK", object.clone()),
+            None => ("404 Not Found", b"<Error><Code>NoSuchKey</Code></Error>".into()),
+        },
+        ("PUT", _) if whole && request.creates && objects.contains_key(path) => {
+            ("412 Precondition Failed", b"<Error><Code>PreconditionFailed</Code></Error>".into())
+        }
+        ("PUT", _) if whole => {
+            objects.insert(path.to_owned(), body);
+            ("200 OK", Vec::new())
+        }
+        ("DELETE", _) => ("204 No Content", Vec::new()),
+        _ => ("200 OK", Vec::new()),
     };
+    drop(objects);
     let length = if status.starts_with("204") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let answer = format!("HTTP/1.1 {status}\r\nETag: \"e\"\r\n{length}\r\n{body}");
-    connection.to.write_all(answer.as_bytes())
+    let head = format!("HTTP/1.1 {status}\r\nETag: \"e\"\r\n{length}\r\n");
+    connection.to.write_all(&[head.as_bytes(), &body].concat())
+}
+
+/// A page of keys; those of the pipeline need no escapes in XML.
+fn listing(objects: &BTreeMap<String, Vec<u8>>, path: &str, query: &str) -> String {
+    let given = |name: &str| {
+        let pair = query.split('&').find_map(|pair| pair.strip_prefix(name));
+        pair.unwrap_or_default().replace("%2F", "/")
+    };
+    let bucket = path.trim_end_matches('/');
+    let key = |path: &str| path.strip_prefix(bucket).map(|key| key.trim_start_matches('/').to_owned());
+    let (prefix, after) = (given("prefix="), given("start-after="));
+    let mut keys = objects.keys().filter_map(|path| key(path));
+    let keys: Vec<String> =
+        keys.by_ref().filter(|key| key.starts_with(&prefix) && **key > *after).take(1_000).collect();
+    let contents: String = keys.iter().map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
+    let more = keys.len() == 1_000;
+    format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>{contents}</ListBucketResult>")
 }

@@ -71,10 +71,9 @@ impl Work<'_> {
         }
         for (failed, certain) in failures {
             let decision = decide(&failed.code, &policy);
+            let attempts_max = policy.attempts_max.min(decision.attempts_max());
             match decision {
-                Decision::Again { after, .. }
-                    if certain && attempt < policy.attempts_max.min(decision.attempts_max()) =>
-                {
+                Decision::Again { after, .. } if certain && attempt < attempts_max => {
                     wait = wait.max(after).min(limits::DELAY_SECONDS_MAX);
                     fates.again.push(failed);
                 }
