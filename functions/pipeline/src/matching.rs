@@ -56,7 +56,7 @@ impl Matcher {
             }
         }
         let places = matcher.sizes.len().saturating_mul(4).next_power_of_two().min(SPELT_MAX);
-        // No echo is empty, so an empty place matches none.
+        // No JSON text is empty, so this is what a free place holds.
         matcher.spelt = vec![(Box::default(), 0); places];
         matcher
     }
@@ -95,8 +95,8 @@ impl Matcher {
         for step in 0..PROBES {
             let place = (first + step) & self.spelt.len().wrapping_sub(1);
             match self.spelt.get(place) {
-                Some((known, position)) if **known == *echo => return Spelt::Before(*position),
                 Some((known, _)) if known.is_empty() => return Spelt::First(place),
+                Some((known, position)) if **known == *echo => return Spelt::Before(*position),
                 _ => {}
             }
         }
@@ -163,6 +163,7 @@ mod tests {
             (r#"{"url":"https://c","n":"7"}"#, None),
             ("[]", None),
             ("null", None),
+            ("", None),
         ] {
             assert_eq!(matcher.find(Some(echo)), position, "{echo}");
             assert_eq!(matcher.find(Some(echo)), position, "{echo}, again");
