@@ -26,7 +26,7 @@ for row in csv.DictReader(open(sys.argv[1], newline='')):
 
 def measure():
     """Reading and cutting alone, then the whole handler with a real S3 client."""
-    with tempfile.TemporaryDirectory(dir=lab.TARGET) as folder, lab.peer(lab.binary(), "peers") as peers:
+    with tempfile.TemporaryDirectory(dir=lab.TARGET) as folder:
         file = Path(folder) / "inputs.csv"
         lab.run([lab.binary(), "csv", file, ROWS])
         megabytes = file.stat().st_size / 1e6
@@ -34,8 +34,8 @@ def measure():
             "dropcollect, rows cut into batches": [lab.binary(), "cut-rows", file],
             "Python, `csv.reader` and nothing else": [sys.executable, "-c", READ, file],
             "Python, the same work with `csv`, `json`, `hashlib`": [sys.executable, "-c", CUT, file],
-            "dropcollect, `trigger` with a real S3 client": [lab.binary(), "trigger", file, peers["s3"]],
-        }, env=lab.aws(peers["s3"]))
+            "dropcollect, `trigger` with a real S3 client": lambda: triggered(file),
+        })
     ours = lab.median(next(iter(found.values())), "cpu")
     rows = []
     for name, usages in found.items():
@@ -43,3 +43,9 @@ def measure():
         rows.append((name, f"{lab.median(usages, 'wall'):.2f}", f"{cpu:.2f}", f"{cpu / ours:.2f}", f"{lab.median(usages, 'peak'):.0f}"))
     text = lab.table([f"{ROWS:,} rows", "wall s", "CPU s", "CPU ÷ first", "peak MiB"], rows)
     return f"CSV, {megabytes:.0f} MB, medians of 5 interleaved runs.\n\n{text}"
+
+
+def triggered(file):
+    """The whole handler, in a bucket that knows nothing of the file yet. The API and the queues answer at once."""
+    with lab.peer(lab.binary(), "peers") as peers:
+        return lab.run([lab.binary(), "trigger", file, peers["s3"]], lab.aws(peers["s3"]))
