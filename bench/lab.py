@@ -5,6 +5,7 @@ import json
 import os
 import statistics
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,35 +46,25 @@ def aws(endpoint):
     }
 
 
-def run(argv, env=None):
+def run(argv, env=None, stderr=None):
     """Runs one process to its end and measures it. Its last line may be a JSON object with what it has to say."""
     began = time.monotonic()
-    process = subprocess.Popen([str(word) for word in argv], stdout=subprocess.PIPE, cwd=ROOT, env=env)
-    timer = None
+    process = subprocess.Popen([str(word) for word in argv], stdout=subprocess.PIPE, stderr=stderr, cwd=ROOT, env=env)
+    timer = threading.Timer(SECONDS_MAX, process.kill)
+    timer.start()
     try:
         # Children are told apart only by reaping them one by one, so the output is read before.
-        timer = _kill_later(process)
         out = process.stdout.read().decode()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     finally:
-        if timer:
-            timer.cancel()
+        timer.cancel()
     wall = time.monotonic() - began
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, argv))} ended with {process.returncode}\n{out}")
     last = out.strip().splitlines()[-1] if out.strip() else "{}"
     said = json.loads(last) if last.startswith("{") else {}
     return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said)
-
-
-def _kill_later(process):
-    import threading
-
-    timer = threading.Timer(SECONDS_MAX, process.kill)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 def interleaved(variants, times=5, env=None):
