@@ -1,6 +1,7 @@
 //! Which input a record belongs to: by the `input` that the API echoes in it.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use crate::canonical::{canonical, fingerprint, loose};
 use serde_json::value::RawValue;
@@ -11,29 +12,25 @@ pub struct Matcher {
     exact: BTreeMap<u128, u32>,
     /// One field with its type-blind value → the positions of the inputs that have it.
     fields: BTreeMap<u128, Vec<u32>>,
-    /// Echoes as they were spelt, and the inputs that they are exactly equal to, each near the place that its hash names: most records spell
-    /// their echo like one before, and then nothing has to be parsed.
-    spelt: Vec<(Box<str>, u32)>,
+    /// Echoes as they are spelt → the inputs that they are exactly equal to: most records spell their echo like one before, and then
+    /// nothing has to be parsed.
+    spelt: Spelt,
     /// How many fields each input has.
     sizes: Vec<usize>,
     /// What echoes that are not exactly equal came to, so that a collector which adds a field costs one search per input.
     known: BTreeMap<u128, Option<u32>>,
 }
 
-/// Bound of the cache of inexact echoes: a collection of foreign records must not fill the memory.
+/// Bound of the caches: a collection of foreign records must not fill the memory.
 const KNOWN_MAX: usize = 20_000;
-/// Bounds of the other one. Longer echoes are parsed every time.
-const SPELT_MAX: usize = 16_384;
+/// Longer echoes are parsed every time.
 const SPELT_BYTES_MAX: usize = 1_000;
-/// How many places one spelling may have.
-const PROBES: usize = 4;
 
-enum Spelt {
-    /// For this input.
-    Before(u32),
-    /// It may be noted there.
-    First(usize),
-}
+#[expect(
+    clippy::disallowed_types,
+    reason = "it is asked for every record and never gone through, and its hashes have no random key"
+)]
+type Spelt = std::collections::HashMap<Box<str>, u32, BuildHasherDefault<DefaultHasher>>;
 
 impl Matcher {
     /// Indexes the inputs, given as JSON text.
@@ -41,7 +38,7 @@ impl Matcher {
         let mut matcher = Self {
             exact: BTreeMap::new(),
             fields: BTreeMap::new(),
-            spelt: Vec::new(),
+            spelt: Spelt::default(),
             sizes: Vec::new(),
             known: BTreeMap::new(),
         };
@@ -55,9 +52,6 @@ impl Matcher {
                 matcher.fields.entry(field).or_default().push(position);
             }
         }
-        let places = matcher.sizes.len().saturating_mul(4).next_power_of_two().min(SPELT_MAX);
-        // No JSON text is empty, so this is what a free place holds.
-        matcher.spelt = vec![(Box::default(), 0); places];
         matcher
     }
 
@@ -66,16 +60,13 @@ impl Matcher {
     /// only input.
     pub fn find(&mut self, echo: Option<&str>) -> Option<u32> {
         let Some(echo) = echo else { return (self.sizes.len() == 1).then_some(0) };
-        let place = match self.spelt(echo) {
-            Spelt::Before(position) => return Some(position),
-            Spelt::First(place) => place,
-        };
+        if let Some(position) = self.spelt.get(echo) {
+            return Some(*position);
+        }
         let text = fingerprint(&canonical(echo).ok()?);
         if let Some(position) = self.exact.get(&text) {
-            if echo.len() <= SPELT_BYTES_MAX
-                && let Some(spelt) = self.spelt.get_mut(place)
-            {
-                *spelt = (echo.into(), *position);
+            if self.spelt.len() < KNOWN_MAX && echo.len() <= SPELT_BYTES_MAX {
+                self.spelt.insert(echo.into(), *position);
             }
             return Some(*position);
         }
@@ -87,20 +78,6 @@ impl Matcher {
             self.known.insert(text, found);
         }
         found
-    }
-
-    /// Whether an echo was spelt like this before; if not, where to note it.
-    fn spelt(&self, echo: &str) -> Spelt {
-        let first = place(echo, self.spelt.len());
-        for step in 0..PROBES {
-            let place = (first + step) & self.spelt.len().wrapping_sub(1);
-            match self.spelt.get(place) {
-                Some((known, _)) if known.is_empty() => return Spelt::First(place),
-                Some((known, position)) if **known == *echo => return Spelt::Before(*position),
-                _ => {}
-            }
-        }
-        Spelt::First(first)
     }
 
     /// The input of which the echo has every field, with the most fields, if there is exactly one.
@@ -121,16 +98,6 @@ impl Matcher {
             _ => None,
         }
     }
-}
-
-/// A place among `places`, which are a power of two. What finds no place is only slower.
-fn place(echo: &str, places: usize) -> usize {
-    // A step of FNV-1a for each eight bytes.
-    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(29);
-    let (words, rest) = echo.as_bytes().as_chunks::<8>();
-    let hash = words.iter().fold(echo.len() as u64, |hash, word| step(hash, u64::from_le_bytes(*word)));
-    let hash = rest.iter().fold(hash, |hash, byte| step(hash, u64::from(*byte)));
-    (hash ^ hash >> 32) as usize & places.wrapping_sub(1)
 }
 
 /// Fingerprints of `name: value` for every field of an object, types aside.
