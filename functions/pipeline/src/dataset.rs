@@ -215,59 +215,45 @@ pub fn status(text: &str) -> Option<String> {
     known.contains(&word.as_str()).then_some(word)
 }
 
-/// The JSON texts of those members of a row that say what it is; `null` counts as nothing.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// The members of a row that say what it is.
+#[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     input: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     error_code: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     warning: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     warning_code: Option<&'a RawValue>,
 }
 
-impl<'a> Fields<'a> {
-    /// The text of a member.
-    fn member(&self, member: Member) -> Option<&'a str> {
-        let value = match member {
-            Member::Input => self.input,
-            Member::Error => self.error,
-            Member::ErrorCode => self.error_code,
-            Member::Warning => self.warning,
-            Member::WarningCode => self.warning_code,
-        };
-        value.map(RawValue::get)
+/// Their JSON texts, in the order of [`Member::ALL`]; `null` counts as nothing. `None` for what is not an object, or names one of them twice.
+fn members<'a>(text: &'a str, object: Option<&Object>) -> Option<[Option<&'a str>; 5]> {
+    if let Some(object) = object {
+        let member = |member| text.get(object.member(member)?).filter(|text| *text != "null");
+        return Some(Member::ALL.map(member));
     }
+    let Fields { input, error, error_code, warning, warning_code } = serde_json::from_str(text).ok()?;
+    Some([input, error, error_code, warning, warning_code].map(|member| member.map(RawValue::get)))
 }
 
 /// A row is an error row when `error` or `error_code` is filled (API page on error codes: on a fully good record neither is).
 fn tell_apart(text: &str, object: Option<&Object>, each: &mut dyn FnMut(Row<'_>)) {
-    let fields = match object {
-        Some(_) => Fields::default(),
-        None => match serde_json::from_str(text) {
-            Ok(fields) => fields,
-            // Not an object, or one that names a field twice: data all the same, but nobody can say whose.
-            Err(_) => return each(Row::Record { text: one_line(text), echo: None, warning: false }),
-        },
+    let Some([input, error, error_code, warning, warning_code]) = members(text, object) else {
+        // Data all the same, but nobody can say whose.
+        return each(Row::Record { text: one_line(text), echo: None, warning: false });
     };
-    let member = |member| match object {
-        Some(object) => object.member(member).and_then(|place| text.get(place)).filter(|text| *text != "null"),
-        None => fields.member(member),
-    };
-    let echo = member(Member::Input).map(Cow::Borrowed);
-    if filled(member(Member::Error)) || filled(member(Member::ErrorCode)) {
-        let message = member(Member::Error).map(words).unwrap_or_default();
-        let code = member(Member::ErrorCode).filter(|code| filled(Some(code))).map(words);
+    let echo = input.map(Cow::Borrowed);
+    if filled(error) || filled(error_code) {
+        let message = error.map(words).unwrap_or_default();
+        let code = error_code.filter(|code| filled(Some(code))).map(words);
         return each(Row::Error { echo, code, message });
     }
     let text = if object.is_some_and(|object| !object.has_lines) { Cow::Borrowed(text) } else { one_line(text) };
-    let warning = filled(member(Member::Warning)) || filled(member(Member::WarningCode));
-    each(Row::Record { text, echo, warning });
+    each(Row::Record { text, echo, warning: filled(warning) || filled(warning_code) });
 }
 
 fn filled(value: Option<&str>) -> bool {

@@ -28,6 +28,9 @@ pub enum Member {
 }
 
 impl Member {
+    /// All of them, in this order.
+    pub const ALL: [Self; 5] = [Self::Input, Self::Error, Self::ErrorCode, Self::Warning, Self::WarningCode];
+
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"input" => Self::Input,

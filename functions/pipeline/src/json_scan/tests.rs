@@ -9,8 +9,7 @@ fn seen(text: &str) -> Seen {
 
 fn members(text: &str) -> Vec<Option<String>> {
     let Seen::Object(object) = seen(text) else { panic!("{text}") };
-    let all = [Member::Input, Member::Error, Member::ErrorCode, Member::Warning, Member::WarningCode];
-    all.iter().map(|member| object.member(*member).map(|place| text[place].to_owned())).collect()
+    Member::ALL.iter().map(|member| object.member(*member).map(|place| text[place].to_owned())).collect()
 }
 
 /// What a general parser says: the length of the object that the text begins with.
