@@ -17,8 +17,8 @@ fn the_readme_says_what_is_triggered_again() {
         let decision = again.split(':').next().unwrap_or(again);
         told.extend(codes.split('`').skip(1).step_by(2).map(|code| (code, decision)));
     }
-    for (code, decision) in TABLE.iter().filter(|(code, _)| *code != "*") {
-        assert_eq!(told.remove(code), Some(decision.to_string().as_str()), "{code}");
+    for (code, decision) in &TABLE {
+        assert_eq!(told.remove(*code), Some(decision.to_string().as_str()), "{code}");
     }
     assert!(told.is_empty(), "the code knows nothing of {told:?}");
 }

@@ -105,7 +105,7 @@ const WHEN_UNBLOCKED: Decision = Decision::Again { after: 15, times: None };
 
 /// Codes (one that ends with `*` stands for all that begin so) and what follows. The API's page on error codes says which are worth a retry
 /// and which never are; its advice is followed. What is not listed is triggered again: trouble on the way, or unknown.
-pub const TABLE: [(&str, Decision); 29] = [
+pub const TABLE: [(&str, Decision); 28] = [
     // The input or its target: the same page gives the same answer.
     ("bad_input", Decision::Final),
     ("ERR_INVALID_URL", Decision::Final),
@@ -141,7 +141,6 @@ pub const TABLE: [(&str, Decision); 29] = [
     ("captcha_timeout", WHEN_UNBLOCKED),
     // No error of its own: see `RETRY_UNATTRIBUTED`.
     (codes::UNATTRIBUTED, AT_ONCE),
-    ("*", AT_ONCE),
 ];
 
 /// What a deployment decides otherwise: codes, as in [`TABLE`], and what follows.

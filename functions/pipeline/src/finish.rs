@@ -27,7 +27,6 @@ impl Work<'_> {
     ) -> Result<AttemptEnd, PortError> {
         let store = &*self.pipeline.store;
         let attempt = self.id.attempt;
-        let policy = self.run.policy.clone();
         let (_, previous) = self.background().await?;
         let mut fates = previous.map(|end| end.fates.clone()).unwrap_or_default();
         let before: Vec<FailedInput> = std::mem::take(&mut fates.again);
@@ -69,8 +68,9 @@ impl Work<'_> {
                 _ => {}
             }
         }
+        let policy = &self.run.policy;
         for (failed, certain) in failures {
-            let decision = decide(&failed.code, &policy);
+            let decision = decide(&failed.code, policy);
             let attempts_max = policy.attempts_max.min(decision.attempts_max());
             match decision {
                 Decision::Again { after, .. } if certain && attempt < attempts_max => {
