@@ -8,7 +8,6 @@ use adapters::config::{Config, Role};
 use adapters::dca::{Client, FixedToken, HttpTransport, Times};
 use adapters::s3::S3Store;
 use anyhow::{Context, bail};
-use futures_util::future::{Either, select};
 use pipeline::delivery::{Fetched, Output, Sent, Time, fetch};
 use pipeline::ledger::{DeliveredObject, InputRow};
 use pipeline::policy::{OutputCompression, OutputFormat};
@@ -74,23 +73,9 @@ async fn deliver(
 async fn copy(store: &dyn Store, mut body: Box<dyn Chunks>) -> Result<DeliveredObject, PortError> {
     let mut upload =
         Upload::new(store, KEY.to_owned(), ObjectInfo::of("application/x-ndjson"), OutputCompression::None);
-    while let Some(chunk) = next(&mut body, &mut upload).await? {
+    while let Some(chunk) = upload.beside(body.next()).await?? {
         upload.take(&chunk);
         upload.flush().await?;
     }
     upload.finish().await
-}
-
-/// Reading and uploading overlap, as they do in a delivery.
-async fn next(body: &mut Box<dyn Chunks>, upload: &mut Upload<'_>) -> Result<Option<bytes::Bytes>, PortError> {
-    let mut chunk = body.next();
-    loop {
-        match select(chunk, Box::pin(upload.progress())).await {
-            Either::Left((chunk, _)) => return chunk,
-            Either::Right((done, rest)) => {
-                done?;
-                chunk = rest;
-            }
-        }
-    }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::{Either, select};
 use jiff::Timestamp;
 
 use crate::Pipeline;
@@ -131,7 +130,7 @@ pub async fn fetch<'a>(
     let mut reader = Reader::new(content_type);
     let mut bytes: u64 = 0;
     loop {
-        let chunk = match next(&mut body, &mut upload).await? {
+        let chunk = match upload.beside(body.next()).await? {
             Ok(chunk) => chunk,
             Err(error) => {
                 upload.abort().await;
@@ -163,24 +162,6 @@ pub async fn fetch<'a>(
         };
         upload.abort().await;
         return Ok(problem);
-    }
-}
-
-/// The next chunk, while parts go on leaving: reading and uploading overlap.
-async fn next(
-    body: &mut Box<dyn Chunks>,
-    upload: &mut Upload<'_>,
-) -> Result<Result<Option<bytes::Bytes>, PortError>, PortError> {
-    let mut chunk = body.next();
-    loop {
-        let progress = Box::pin(upload.progress());
-        match select(chunk, progress).await {
-            Either::Left((chunk, _)) => return Ok(chunk),
-            Either::Right((done, rest)) => {
-                done?;
-                chunk = rest;
-            }
-        }
     }
 }
 

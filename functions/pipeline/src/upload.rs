@@ -1,12 +1,13 @@
 //! Writes one large object while its bytes come in: multipart, parts in memory, a few of them on their way at a time.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesOrdered;
 
 use crate::ledger::DeliveredObject;
@@ -93,8 +94,22 @@ impl<'a> Upload<'a> {
         self.numbered as usize + self.ready.len() >= limits::PARTS_MAX
     }
 
+    /// Waits for something else while parts go on leaving.
+    pub async fn beside<T>(&mut self, other: impl Future<Output = T>) -> Result<T, PortError> {
+        let mut other = pin!(other);
+        loop {
+            match select(other, pin!(self.progress())).await {
+                Either::Left((done, _)) => return Ok(done),
+                Either::Right((left, rest)) => {
+                    left?;
+                    other = rest;
+                }
+            }
+        }
+    }
+
     /// Waits for the part that left first; pending for ever when none is on its way.
-    pub async fn progress(&mut self) -> Result<(), PortError> {
+    async fn progress(&mut self) -> Result<(), PortError> {
         match self.in_flight.next().await {
             Some(part) => {
                 self.parts.push(part?);
