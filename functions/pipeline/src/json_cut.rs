@@ -180,8 +180,7 @@ impl Cutter {
                     if let Some(object) = fresh.then(|| whole(rest)).flatten() {
                         let length = object.bytes;
                         if !object.has_lines {
-                            // Nothing to count there.
-                            self.line_at(chunk, at);
+                            // Lines are counted up to where it begins, and it has none.
                             self.counted = at + length;
                         }
                         self.hand_out(rest.get(..length).unwrap_or(rest), Some(object), each);
