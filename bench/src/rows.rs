@@ -1,13 +1,13 @@
 //! A large input file: read and cut into batches, and the whole `trigger` with it.
 
-use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapters::clock::WallClock;
 use anyhow::bail;
 use async_trait::async_trait;
-use bytes::Bytes;
+use dropcollect::folder::FilePieces;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use pipeline::Pipeline;
@@ -17,7 +17,7 @@ use pipeline::ledger::RowCounts;
 use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{
-    Api, Chunks, Clock, Dataset, Inputs, JobError, JobLog, JobPage, Looked, OpenInput, PortError, QueueName, Queues,
+    Api, Clock, Dataset, Inputs, JobError, JobLog, JobPage, Looked, OpenInput, PortError, QueueName, Queues,
     SendAnswer, TriggerRequest,
 };
 use pipeline::words::InputObject;
@@ -36,9 +36,9 @@ pub(crate) fn cut(arguments: &[String]) -> anyhow::Result<()> {
     let [file] = arguments else { bail!("cut-rows FILE") };
     let mut reader = RowReader::new(&FileFormat::from_key(file)?, ReadLimits::default());
     let mut cutter = Cutter::new(&Policy::default(), 0, RowCounts::default());
-    let mut pieces = Pieces::open(file)?;
+    let mut pieces = FilePieces::open(Path::new(file))?;
     let mut batches = 0;
-    while let Some(piece) = pieces.piece()? {
+    while let Some(piece) = pieces.read()? {
         reader.push(&piece)?;
         while let Some(row) = reader.next_row() {
             batches += u32::from(cutter.take(row).is_some());
@@ -90,31 +90,8 @@ struct File(String);
 #[async_trait]
 impl Inputs for File {
     async fn open(&self, object: &InputObject) -> Result<Option<OpenInput>, PortError> {
-        let body = Pieces::open(&self.0).map_err(|error| PortError::new("open", error))?;
+        let body = FilePieces::open(Path::new(&self.0))?;
         Ok(Some(OpenInput { object: object.clone(), metadata: Default::default(), body: Box::new(body) }))
-    }
-}
-
-/// A file in pieces, as a connection gives them.
-struct Pieces(std::fs::File);
-
-impl Pieces {
-    fn open(file: &str) -> std::io::Result<Self> {
-        Ok(Self(std::fs::File::open(file)?))
-    }
-
-    fn piece(&mut self) -> std::io::Result<Option<Bytes>> {
-        let mut piece = vec![0; 64 * 1024];
-        let read = self.0.read(&mut piece)?;
-        piece.truncate(read);
-        Ok((read > 0).then(|| piece.into()))
-    }
-}
-
-#[async_trait]
-impl Chunks for Pieces {
-    async fn next(&mut self) -> Result<Option<Bytes>, PortError> {
-        self.piece().map_err(|error| PortError::new("read", error))
     }
 }
 

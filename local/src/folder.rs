@@ -16,6 +16,7 @@
 pub(crate) mod disk;
 mod inputs;
 mod keys;
+mod pieces;
 mod uploads;
 
 use std::fs;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use pipeline::ports::{Completed, Listing, ObjectInfo, PartTag, PortError, Store, Stored, Tag, UploadId, Written};
 
 pub use inputs::FolderInputs;
+pub use pieces::FilePieces;
 
 use crate::lock::FolderLock;
 use crate::memory::hash_of;

@@ -14,10 +14,8 @@ use pipeline::words::InputObject;
 use sha2::{Digest, Sha256};
 
 use super::is_absent;
+use super::pieces::{FilePieces, PIECE_BYTES};
 use crate::memory::hex;
-
-/// Bytes that are read at once.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// Files anywhere on this machine, each known by a key. The ETag is a hash of the bytes: the same file again is the same run, and a
 /// file that was changed is a new one. A handle: clones know the same files.
@@ -77,7 +75,7 @@ impl Inputs for FolderInputs {
         if object.etag.as_ref().is_some_and(|expected| *expected != etag) {
             return Ok(None);
         }
-        let body = Reading { path: named.path, file, seen: Sha256::new(), etag: etag.clone() };
+        let body = Reading { pieces: FilePieces::of(&named.path, file), seen: Sha256::new(), etag: etag.clone() };
         Ok(Some(OpenInput {
             object: InputObject { version_id: None, etag: Some(etag), bytes: Some(bytes), ..object.clone() },
             metadata: named.metadata,
@@ -119,9 +117,9 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// A file that must still have the bytes that it had when it was hashed.
 struct Reading {
-    path: PathBuf,
-    file: File,
+    pieces: FilePieces,
     seen: Sha256,
     etag: String,
 }
@@ -130,17 +128,14 @@ struct Reading {
 impl Chunks for Reading {
     /// The file was read a moment ago, so this hardly ever waits for the disk.
     async fn next(&mut self) -> Result<Option<Bytes>, PortError> {
-        let failed = |error: io::Error| PortError::new(format!("read {}", self.path.display()), error);
-        let mut piece = vec![0; PIECE_BYTES];
-        let count = self.file.read(&mut piece).map_err(failed)?;
-        if count > 0 {
-            piece.truncate(count);
-            self.seen.update(&piece);
-            return Ok(Some(piece.into()));
+        let piece = self.pieces.read()?;
+        match &piece {
+            Some(piece) => self.seen.update(piece),
+            None if etag_of(self.seen.clone()) != self.etag => {
+                return Err(self.pieces.failed(io::Error::other("the file was changed while it was read")));
+            }
+            None => {}
         }
-        if etag_of(self.seen.clone()) != self.etag {
-            return Err(failed(io::Error::other("the file was changed while it was read")));
-        }
-        Ok(None)
+        Ok(piece)
     }
 }

@@ -1,24 +1,16 @@
 //! Which runs are meant, and their outputs, from a folder or a bucket.
 
-use std::fs::File;
-use std::io::Read;
-
 use adapters::s3::{S3Inputs, S3Store};
-use async_trait::async_trait;
-use bytes::Bytes;
-use dropcollect::folder::FolderStore;
+use dropcollect::folder::{FilePieces, FolderStore};
 use pipeline::keys;
 use pipeline::ledger::{OutputEntry, RunRecord, list_all, read};
 use pipeline::manifest::{Manifest, RunState};
-use pipeline::ports::{Chunks, Inputs, PortError, Store};
+use pipeline::ports::{Chunks, Inputs, Store};
 use pipeline::status::Status;
 use pipeline::words::{InputObject, RunId};
 
 use super::super::{Failure, place};
 use super::records::{Each, Records};
-
-/// Bytes that are read from a file at once.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// Where the runs are.
 pub(super) enum Runs {
@@ -138,11 +130,7 @@ impl Runs {
     async fn body(&self, key: &str) -> Result<Box<dyn Chunks>, Failure> {
         let missing = || Failure::ours(format!("{key} is named by the manifest, and not there"));
         match self {
-            Self::Folder(store) => {
-                let path = store.path(key)?;
-                let file = File::open(&path).map_err(|error| Failure::ours(format!("{}: {error}", path.display())))?;
-                Ok(Box::new(Reading { file, key: key.to_owned() }))
-            }
+            Self::Folder(store) => Ok(Box::new(FilePieces::open(&store.path(key)?)?)),
             Self::Bucket { name, objects, .. } => {
                 let object = InputObject {
                     bucket: name.clone(),
@@ -156,20 +144,5 @@ impl Runs {
                 Ok(objects.open(&object).await?.ok_or_else(missing)?.body)
             }
         }
-    }
-}
-
-struct Reading {
-    file: File,
-    key: String,
-}
-
-#[async_trait]
-impl Chunks for Reading {
-    async fn next(&mut self) -> Result<Option<Bytes>, PortError> {
-        let mut piece = vec![0; PIECE_BYTES];
-        let count = self.file.read(&mut piece).map_err(|error| PortError::new(format!("read {}", self.key), error))?;
-        piece.truncate(count);
-        Ok((count > 0).then(|| piece.into()))
     }
 }
