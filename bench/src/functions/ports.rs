@@ -7,7 +7,7 @@ use adapters::dca;
 use adapters::lambda::{Deliveries, Delivery};
 use async_trait::async_trait;
 use bytes::Bytes;
-use dropcollect::simulator::{self, Fault, Service};
+use dropcollect::simulator::{Fault, Service};
 use jiff::{SignedDuration, Timestamp};
 use pipeline::ports::*;
 use pipeline::words::InputObject;
@@ -134,14 +134,8 @@ impl dca::Transport for Wire {
 
 impl Wire {
     fn reply(&self, request: dca::Request) -> Result<dca::Response, dca::TransportError> {
-        let simulated = simulator::Request {
-            method: request.method.as_str().to_owned(),
-            path: request.path,
-            query: request.query,
-            headers: request.headers,
-            body: request.body,
-        };
-        let reply = self.service.lock().unwrap_or_else(PoisonError::into_inner).handle(self.clock.now(), &simulated);
+        let reply =
+            self.service.lock().unwrap_or_else(PoisonError::into_inner).handle(self.clock.now(), &request.into());
         if reply.fault != Fault::None {
             return Err(dca::TransportError::Broken { why: "these scenarios have no faults".to_owned() });
         }

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use adapters::dca;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -41,6 +42,14 @@ impl Request {
     /// The first header with this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl From<dca::Request> for Request {
+    /// As it comes out of the client, for a service in the same process.
+    fn from(request: dca::Request) -> Self {
+        let dca::Request { method, path, query, headers, body } = request;
+        Self { method: method.as_str().to_owned(), path, query, headers, body }
     }
 }
 

@@ -13,7 +13,7 @@ use super::cuts::{Cut, Cuts};
 use super::outside::Outside;
 use super::points::Point;
 use dropcollect::clock::VirtualClock;
-use dropcollect::simulator::{self, Fault};
+use dropcollect::simulator::Fault;
 
 /// A store with cuts.
 pub(super) struct CutStore<S>(pub(super) S, pub(super) Cuts);
@@ -185,14 +185,7 @@ impl dca::Transport for Wire {
             // What is frozen beyond its time is dead, and has sent nothing.
             self.cuts.survive().await;
         }
-        let simulated = simulator::Request {
-            method: request.method.as_str().to_owned(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            headers: request.headers.clone(),
-            body: request.body.clone(),
-        };
-        let reply = self.outside.ask(self.clock.now(), &simulated, send_by);
+        let reply = self.outside.ask(self.clock.now(), &request.into(), send_by);
         let broken = |why: &str| dca::TransportError::Broken { why: why.to_owned() };
         let chunks: Vec<Bytes> = match reply.fault {
             Fault::NotConnected => return Err(dca::TransportError::NotSent { why: "refused".into() }),
