@@ -9,19 +9,18 @@ use adapters::sqs::{SqsDeliveries, SqsQueues};
 use anyhow::{Context, Result};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
-use dropcollect::simulator::Scenario;
 use pipeline::keys;
 use pipeline::ledger::CollectionEntry;
-use pipeline::policy::Policy;
 use pipeline::ports::Store;
 use pipeline::words::InputObject;
 use serde_json::{Value, json};
 
-use crate::functions::meter::{Meter, cpu};
+use crate::clocks::thread_cpu;
+use crate::functions::meter::Meter;
 use crate::functions::ports::TokioClock;
 use crate::functions::proxy::Proxy;
 use crate::functions::source::SqsSource;
-use crate::functions::{Functions, InMemory, Parts, Queue, lines, on_paused_time, scenario};
+use crate::functions::{Functions, InMemory, Parts, Queue, jobs, lines, on_paused_time, policy};
 
 /// One run over memory: inputs, inputs of a batch, seconds of a job, the share of inputs that fail at first, and how many messages of a queue
 /// are worked on at a time.
@@ -30,7 +29,7 @@ pub(crate) fn in_memory(arguments: &[String]) -> Result<Value> {
         anyhow::bail!("INPUTS BATCH SECONDS FAILING CONCURRENCY")
     };
     let (inputs, batch, seconds) = (inputs.parse()?, batch.parse()?, seconds.parse()?);
-    let (scenario, concurrency) = (jobs(seconds, failing.parse()?)?, concurrency.parse()?);
+    let (scenario, concurrency) = (jobs(seconds, 0.0, failing.parse()?)?, concurrency.parse()?);
     let began = Instant::now();
     on_paused_time(async {
         let world = InMemory::new(scenario, policy(batch))?.with_concurrency(concurrency);
@@ -65,13 +64,13 @@ pub(crate) fn on_the_wire(arguments: &[String]) -> Result<Value> {
         let object = drop_file(&direct, 100).await?;
         let manifest = keys::manifest(&keys::input_path(&object.key), &object.run());
         let store = S3Store::new(direct.s3(), DATASETS);
-        let before = cpu();
+        let before = thread_cpu();
         let over = async || match store.get(&manifest).await {
             Ok(found) => Ok(found.is_some()),
             Err(error) => Err(anyhow::anyhow!("{error}: {}", error.source)),
         };
         functions.run(over).await?;
-        let spent = cpu().saturating_sub(before);
+        let spent = thread_cpu().saturating_sub(before);
         let found = store.get(&manifest).await?.context("the manifest")?;
         let mut said = counted(&functions.meter);
         said["manifest"] = serde_json::from_slice(&found.body)?;
@@ -101,7 +100,7 @@ async fn deploy(direct: &Aws, counted: &Aws) -> Result<Functions> {
     };
     // Some inputs fail at first, so that the retry queue is used too.
     let clock = Arc::new(TokioClock::at(jiff::Timestamp::now()));
-    Ok(Functions::new(parts, jobs(2.0, 0.1)?, policy(10), clock))
+    Ok(Functions::new(parts, jobs(2.0, 0.0, 0.1)?, policy(10), clock))
 }
 
 async fn drop_file(direct: &Aws, inputs: u64) -> Result<InputObject> {
@@ -131,15 +130,4 @@ fn counted(meter: &Meter) -> Value {
         ((*function).to_owned(), json!({"number": turns.number, "cpu": cpu, "wall": wall}))
     });
     json!({"calls": tally.calls, "kinds": tally.kinds, "turns": turns.collect::<serde_json::Map<_, _>>()})
-}
-
-fn policy(batch_inputs_max: u32) -> Policy {
-    Policy { default_collector: Some("c_bench1".to_owned()), batch_inputs_max, ..Policy::default() }
-}
-
-/// Jobs of this length, as many at a time as are asked for.
-fn jobs(seconds: f64, failing: f64) -> Result<Scenario> {
-    scenario(&format!(
-        "based_on = \"calm\"\n[api]\nstart_eta = false\njobs_max = 1000000\n[jobs]\nbase_seconds = {seconds:?}\nlongest_seconds = {seconds:?}\nspread_seconds = 0.0\nbuilding_seconds = 0.0\n[inputs]\ntransient = {failing:?}\n"
-    ))
 }

@@ -3,6 +3,7 @@
 
 use anyhow::bail;
 
+mod clocks;
 mod cost;
 mod cutting;
 mod data;

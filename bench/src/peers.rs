@@ -33,47 +33,51 @@ struct Connection {
     to: TcpStream,
 }
 
-struct Request {
+/// The head of a request. Its body is not read.
+pub(crate) struct Request {
     method: String,
     target: String,
-    bytes: usize,
+    /// Of the body.
+    pub(crate) bytes: usize,
     /// `If-None-Match: *`
     creates: bool,
+    /// The client asks before it sends the body.
+    waits: bool,
 }
 
 fn converse(stream: TcpStream, answer: fn(&Request, &mut Connection) -> std::io::Result<()>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = Connection { from: BufReader::with_capacity(64 * 1024, stream.try_clone()?), to: stream };
-    while let Some(request) = read_head(&mut connection)? {
+    while let Some(request) = read_head(&mut connection.from)? {
+        if request.waits {
+            connection.to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
         answer(&request, &mut connection)?;
     }
     Ok(())
 }
 
-fn read_head(connection: &mut Connection) -> std::io::Result<Option<Request>> {
+/// Reads the head of the next request, if there is one.
+pub(crate) fn read_head(from: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let mut line = String::new();
-    if connection.from.read_line(&mut line)? == 0 {
+    if from.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (mut bytes, mut waits, mut creates) = (0, false, false);
+    let mut request = Request { method, target, bytes: 0, creates: false, waits: false };
     loop {
         let mut header = String::new();
-        connection.from.read_line(&mut header)?;
+        from.read_line(&mut header)?;
         let header = header.trim().to_ascii_lowercase();
         match header.split_once(':') {
-            Some(("content-length", value)) => bytes = value.trim().parse().unwrap_or(0),
-            Some(("expect", _)) => waits = true,
-            Some(("if-none-match", _)) => creates = true,
-            None if header.is_empty() => break,
+            Some(("content-length", value)) => request.bytes = value.trim().parse().map_err(std::io::Error::other)?,
+            Some(("expect", _)) => request.waits = true,
+            Some(("if-none-match", _)) => request.creates = true,
+            None if header.is_empty() => return Ok(Some(request)),
             _ => {}
         }
     }
-    if waits {
-        connection.to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    Ok(Some(Request { method, target, bytes, creates }))
 }
 
 /// `GET /dca/dataset?id=<shape>-<bytes>`

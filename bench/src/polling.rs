@@ -4,11 +4,10 @@ use std::sync::PoisonError;
 
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
-use pipeline::policy::Policy;
 use pipeline::schedule::{first_look, later, next_look};
 use serde_json::{Value, json};
 
-use crate::functions::{InMemory, on_paused_time, scenario};
+use crate::functions::{InMemory, jobs, on_paused_time, policy};
 
 /// Jobs of these durations, in seconds.
 const DURATIONS: [u32; 5] = [10, 60, 600, 3_600, 21_600];
@@ -129,8 +128,7 @@ fn handlers(duration: u32, building: f64) -> Result<Value> {
 /// One collection of one input: looks are calls for its dataset that the API has seen, and it is late until the delivery record is written.
 /// Also how often its message was delivered.
 async fn one(ready: f64, building: f64) -> Result<(Found, u32)> {
-    let policy = Policy { default_collector: Some("c_bench1".to_owned()), ..Policy::default() };
-    let world = InMemory::new(jobs(ready - building, building)?, policy)?;
+    let world = InMemory::new(jobs(ready - building, building, 0.0)?, policy(1_000))?;
     let manifest = world.run(&world.drop_file(1)?).await?;
     let service = world.functions.service.lock().unwrap_or_else(PoisonError::into_inner);
     let looks =
@@ -148,9 +146,7 @@ fn many() -> Result<Value> {
     for duration in DURATIONS {
         let ready = f64::from(duration);
         let found = on_paused_time(async {
-            let policy =
-                Policy { default_collector: Some("c_bench1".to_owned()), batch_inputs_max: 10, ..Policy::default() };
-            let world = InMemory::new(jobs(ready, 0.0)?, policy)?;
+            let world = InMemory::new(jobs(ready, 0.0, 0.0)?, policy(10))?;
             let manifest = world.run(&world.drop_file(500)?).await?;
             let late = |one: &pipeline::ledger::CollectionEntry| seconds(one.triggered_at, one.ready_at) - ready;
             Ok(manifest
@@ -164,12 +160,6 @@ fn many() -> Result<Value> {
         rows.push(said);
     }
     Ok(Value::Array(rows))
-}
-
-fn jobs(seconds: f64, building: f64) -> Result<dropcollect::simulator::Scenario> {
-    scenario(&format!(
-        "based_on = \"calm\"\n[api]\nstart_eta = false\njobs_max = 1000000\n[jobs]\nbase_seconds = {seconds:?}\nlongest_seconds = {seconds:?}\nspread_seconds = 0.0\nbuilding_seconds = {building:?}\nhint_seconds = 30\n"
-    ))
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
+
+use crate::clocks::thread_cpu;
 
 /// Counters that everything of one run shares.
 #[derive(Clone, Default)]
@@ -51,9 +52,9 @@ impl Meter {
 
     /// Does what AWS or the API would do; its processor time is not the handler's.
     pub(crate) async fn outside<T>(&self, work: impl Future<Output = T>) -> T {
-        let before = cpu();
+        let before = thread_cpu();
         let done = work.await;
-        self.tally().outside += cpu().saturating_sub(before);
+        self.tally().outside += thread_cpu().saturating_sub(before);
         done
     }
 
@@ -63,10 +64,10 @@ impl Meter {
         let mut work = pin!(work);
         let mut spent = Duration::ZERO;
         let done = poll_fn(|context| {
-            let (before, outside) = (cpu(), self.tally().outside);
+            let (before, outside) = (thread_cpu(), self.tally().outside);
             let polled = work.as_mut().poll(context);
             let not_ours = self.tally().outside.saturating_sub(outside);
-            spent += cpu().saturating_sub(before).saturating_sub(not_ours);
+            spent += thread_cpu().saturating_sub(before).saturating_sub(not_ours);
             polled
         })
         .await;
@@ -77,12 +78,6 @@ impl Meter {
         turns.wall += began.elapsed();
         done
     }
-}
-
-/// Processor time of this thread.
-pub(crate) fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// A key without what differs from run to run and from batch to batch.

@@ -230,9 +230,30 @@ pub(crate) fn lines(inputs: u64) -> String {
     (0..inputs).map(|number| format!("https://shop.example/articles/{number:012}\n")).collect()
 }
 
-/// A scenario of this TOML.
-pub(crate) fn scenario(text: &str) -> Result<Scenario> {
-    Ok(Scenario::parse(text)?)
+/// Batches of so many inputs.
+pub(crate) fn policy(batch_inputs_max: u32) -> Policy {
+    Policy { default_collector: Some("c_bench1".to_owned()), batch_inputs_max, ..Policy::default() }
+}
+
+/// Jobs that run for so many seconds, as many at a time as are asked for; then their files are built for a while, and a share of the inputs
+/// fails at first.
+pub(crate) fn jobs(seconds: f64, building: f64, failing: f64) -> Result<Scenario> {
+    Ok(Scenario::parse(&format!(
+        r#"
+        based_on = "calm"
+        [api]
+        start_eta = false
+        jobs_max = 1000000
+        [jobs]
+        base_seconds = {seconds:?}
+        longest_seconds = {seconds:?}
+        spread_seconds = 0.0
+        building_seconds = {building:?}
+        hint_seconds = 30
+        [inputs]
+        transient = {failing:?}
+        "#
+    ))?)
 }
 
 /// Runs on a clock that stands still while anything works, and jumps to the next timer when nothing does.

@@ -9,11 +9,12 @@ use adapters::dca::{Client, FixedToken, HttpTransport, Times};
 use anyhow::ensure;
 use jiff::{SignedDuration, Timestamp};
 use pipeline::ports::{Api, SendAnswer, TriggerRequest};
-use rustix::time::{ClockId, clock_gettime};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
+
+use crate::clocks::process_cpu;
 
 /// Prints milliseconds of CPU: for the client with its roots, for the first send, and for the second.
 pub(super) async fn part(port: &str, certificate: &str) -> anyhow::Result<()> {
@@ -24,7 +25,7 @@ pub(super) async fn part(port: &str, certificate: &str) -> anyhow::Result<()> {
         body: br#"[{"url":"https://example.com/"}]"#.as_slice().into(),
     };
 
-    let began = cpu();
+    let began = process_cpu();
     // The public roots too: the functions have them all.
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add(root)?;
@@ -32,11 +33,11 @@ pub(super) async fn part(port: &str, certificate: &str) -> anyhow::Result<()> {
     let base = format!("https://127.0.0.1:{port}");
     let transport = HttpTransport::with_roots(&base, roots, Times::default(), clock.clone())?;
     let client = Client::new(transport, Arc::new(FixedToken("token".into())), clock);
-    let made = cpu();
+    let made = process_cpu();
     send(&client, &request).await?;
-    let first = cpu();
+    let first = process_cpu();
     send(&client, &request).await?;
-    let second = cpu();
+    let second = process_cpu();
     println!("{}", json!({"client": ms(made - began), "first": ms(first - made), "second": ms(second - first)}));
     Ok(())
 }
@@ -45,12 +46,6 @@ async fn send(client: &dyn Api, request: &TriggerRequest) -> anyhow::Result<()> 
     let answer = client.trigger(request, Timestamp::now() + SignedDuration::from_secs(60)).await;
     ensure!(matches!(answer, SendAnswer::Accepted { .. }), "{answer:?}");
     Ok(())
-}
-
-/// CPU that this process has taken.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn ms(time: Duration) -> f64 {
