@@ -63,6 +63,8 @@ pub(crate) async fn trigger(arguments: &[String]) -> anyhow::Result<()> {
         api: Arc::clone(&api) as Arc<dyn Api>,
         clock: Arc::new(WallClock),
         policy: Policy { default_collector: Some("c_bench00".to_owned()), ..Policy::default() },
+        notices: Arc::new(()),
+        metrics: Arc::new(()),
         alone_since: None,
     };
     let now = WallClock.now();

@@ -103,6 +103,8 @@ impl Engine {
             store: Arc::new(store.clone()),
             queues: Arc::new(queues.clone()),
             api,
+            notices: Arc::new(()),
+            metrics: Arc::new(()),
             alone_since: Some(clock.now()),
             clock,
             policy,

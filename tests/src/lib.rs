@@ -7,5 +7,6 @@ pub mod processes;
 pub mod stack;
 pub mod story;
 pub mod template;
+pub mod watched;
 pub mod wire;
 pub mod world;

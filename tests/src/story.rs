@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use adapters::emf::Emf;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dropcollect::clock::VirtualClock;
@@ -22,6 +23,8 @@ use pipeline::schedule::{later, seconds_between};
 use pipeline::sweep::Swept;
 use pipeline::words::InputObject;
 use pipeline::{Pipeline, keys};
+
+use crate::watched::Watched;
 
 /// A day in seconds.
 pub const DAY: i64 = 86_400;
@@ -111,6 +114,10 @@ pub struct Story {
     pub inputs: MemoryInputs,
     /// What was dropped.
     pub object: InputObject,
+    /// Who is told of runs.
+    pub watched: Watched,
+    /// Metrics that were not told yet.
+    pub emf: Arc<Emf>,
     /// Messages delivered so far.
     pub deliveries: usize,
 }
@@ -135,19 +142,22 @@ impl Story {
         let store = MemoryStore::new();
         let settings = QueueSettings { receives_max: Some(1_000), retention_seconds: Some(14 * 86_400) };
         let queues = MemoryQueues::new(Arc::new(clock.clone()), settings);
+        let (watched, emf) = (Watched::default(), Arc::new(Emf::new("story")));
         let pipeline = Pipeline {
             store: Arc::new(store.clone()),
             queues: Arc::new(queues.clone()),
             api: Arc::new(script),
             clock: Arc::new(clock.clone()),
             policy: Policy { default_collector: Some("c_story1".to_owned()), ..policy },
+            notices: Arc::new(watched.clone()),
+            metrics: emf.clone(),
             alone_since: None,
         };
         let inputs = MemoryInputs::versioned();
         let metadata: BTreeMap<_, _> =
             metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let object = inputs.put("in", "two.txt", "https://a\nhttps://b\n", &metadata, began());
-        let story = Self { pipeline, clock, store, queues, inputs, object, deliveries: 0 };
+        let story = Self { pipeline, clock, store, queues, inputs, object, watched, emf, deliveries: 0 };
         story.trigger();
         story
     }

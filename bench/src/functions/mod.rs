@@ -111,6 +111,8 @@ impl Functions {
             api: Arc::new(Client::new(wire, token, clock.clone())),
             clock: clock.clone(),
             policy,
+            notices: Arc::new(()),
+            metrics: Arc::new(()),
             alone_since: None,
         };
         let deliveries = Counted { port: parts.deliveries, meter: meter.clone(), latency };

@@ -20,6 +20,7 @@ mod roots;
 pub use roots::BadBundle;
 
 /// What all clients share: one HTTP client with one TLS provider.
+#[derive(Debug, Clone)]
 pub struct Aws {
     sdk: SdkConfig,
     s3_by_path: bool,
@@ -63,6 +64,11 @@ impl Aws {
     /// SQS.
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.sdk)
+    }
+
+    /// EventBridge.
+    pub fn events(&self) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::new(&self.sdk)
     }
 
     /// Secrets Manager.

@@ -35,6 +35,9 @@ pub enum TokenFrom {
     Secret(String),
 }
 
+/// Stands for the name of a stack where there is none.
+pub const STACK: &str = "dropcollect";
+
 /// The API's public address.
 pub const API_URL: &str = "https://api.brightdata.com";
 
@@ -47,6 +50,10 @@ pub struct Config {
     pub poll_queue_url: String,
     /// `RETRY_QUEUE_URL`; empty also for [`Role::Trigger`] and [`Role::Sweep`], which never send there.
     pub retry_queue_url: String,
+    /// `EVENT_BUS_NAME`: name or ARN of the event bus that is told when a run is over; `None` for nobody.
+    pub event_bus: Option<String>,
+    /// `STACK_NAME`: what metrics and events name as their origin.
+    pub stack: String,
     /// Where the token is; `None` only for [`Role::Local`], which may run against the simulator.
     pub token: Option<TokenFrom>,
     /// `BRIGHT_DATA_API_URL`.
@@ -86,6 +93,8 @@ impl Config {
             dataset_bucket: read.text("DATASET_BUCKET", cloud),
             poll_queue_url: read.queue("POLL_QUEUE_URL", cloud),
             retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud && !matches!(role, Role::Trigger | Role::Sweep)),
+            event_bus: read.get("EVENT_BUS_NAME"),
+            stack: read.get("STACK_NAME").unwrap_or_else(|| STACK.to_owned()),
             token: read.token(cloud),
             api_url: read.url("BRIGHT_DATA_API_URL").unwrap_or_else(|| API_URL.to_owned()),
             s3_endpoint: read.url("AWS_ENDPOINT_URL_S3").or_else(|| endpoint.clone()),

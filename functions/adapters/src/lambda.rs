@@ -12,9 +12,11 @@ use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use pipeline::longest_turn;
 use pipeline::messages::{Turn, Verdict};
+use pipeline::metrics;
 use pipeline::policy::limits::WAIT_SECONDS_MAX;
-use pipeline::ports::{Clock, PortError};
-use tracing::{Instrument, error, info, info_span, warn};
+use pipeline::ports::{Clock, Metrics, PortError};
+use pipeline::words::AttemptId;
+use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::text_of;
 
@@ -85,12 +87,18 @@ pub struct Worker<D> {
     clock: Arc<dyn Clock>,
     visibility: Visibility,
     failures_max: Option<u32>,
+    metrics: Arc<dyn Metrics>,
 }
 
 impl<D: Deliveries> Worker<D> {
     /// A worker with the usual times.
     pub fn new(deliveries: D, clock: Arc<dyn Clock>) -> Self {
-        Self { deliveries, clock, visibility: Visibility::default(), failures_max: None }
+        Self { deliveries, clock, visibility: Visibility::default(), failures_max: None, metrics: Arc::new(()) }
+    }
+
+    /// The same worker, which tells what becomes of messages.
+    pub fn watched_by(self, metrics: Arc<dyn Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The same worker for a queue whose messages are delivered again because they failed, not because they wait: one that fails at its
@@ -128,9 +136,11 @@ impl<D: Deliveries> Worker<D> {
         for record in event.records {
             let receives = attribute(&record, "ApproximateReceiveCount").unwrap_or(1);
             let (delivery, sent_at) = self.delivery(record);
-            let span = info_span!("message", message_id = delivery.message_id);
+            let span = info_span!("message", message_id = delivery.message_id, receives);
+            // Messages of two of the queues name an attempt; the third has events of S3.
+            let about = serde_json::from_str::<AttemptId>(&delivery.body).map_or_else(|_| Span::none(), |id| id.span());
             let turn = Turn { message_id: delivery.message_id.clone(), sent_at, receives, ends_at };
-            if !self.message(&delivery, turn, &handler).instrument(span).await {
+            if !self.message(&delivery, turn, &handler).instrument(about).instrument(span).await {
                 response.add_failure(delivery.message_id);
             }
         }
@@ -175,11 +185,13 @@ impl<D: Deliveries> Worker<D> {
             Ok(Err(error)) if poison => self.set_aside(delivery, &text_of(&error)).await,
             Err(panic) if poison => self.set_aside(delivery, panic_text(panic.as_ref())).await,
             Ok(Err(error)) => {
+                self.metrics.note(&metrics::MESSAGES_FAILED, "", 1);
                 error!(error = %text_of(&error), "the message failed and comes back");
                 self.again_after(delivery, self.visibility.failed).await;
                 false
             }
             Err(panic) => {
+                self.metrics.note(&metrics::MESSAGES_FAILED, "", 1);
                 error!(panic = panic_text(panic.as_ref()), "the handler panicked: the message comes back");
                 self.again_after(delivery, self.visibility.failed).await;
                 false
@@ -212,6 +224,7 @@ impl<D: Deliveries> Worker<D> {
     /// Moves a message to the dead-letter queue by hand: the redrive policy would move it after as many deliveries as a message may
     /// legitimately have, which takes days. Where it cannot be moved, that policy is what is left; the wait makes it calm.
     async fn set_aside(&self, delivery: &Delivery, why: &str) -> bool {
+        self.metrics.note(&metrics::MESSAGES_SET_ASIDE, "", 1);
         error!(why, body = delivery.body, "the message can never succeed and is set aside");
         match self.deliveries.set_aside(delivery, why).await {
             Ok(()) => true,

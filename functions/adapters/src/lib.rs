@@ -1,13 +1,15 @@
-//! Touches the world for the pipeline. Each port of `pipeline::ports` has its adapter here: [`s3`], [`sqs`], [`dca`] and [`clock`].
-//! [`config`] and [`secrets`] say with what, [`events`] and [`lambda`] bring the work in, [`telemetry`] tells of it, and [`world`]
+//! Touches the world for the pipeline. Each port of `pipeline::ports` has its adapter here: [`s3`], [`sqs`], [`dca`], [`notices`], [`emf`] and
+//! [`clock`]. [`config`] and [`secrets`] say with what, [`events`] and [`lambda`] bring the work in, [`telemetry`] writes the log, and [`world`]
 //! puts it all together for one function.
 
 pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod dca;
+pub mod emf;
 pub mod events;
 pub mod lambda;
+pub mod notices;
 pub mod s3;
 pub mod secrets;
 pub mod sqs;

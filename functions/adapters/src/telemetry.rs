@@ -3,10 +3,12 @@
 
 use std::io::IsTerminal;
 
-use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
+
+use self::line::Line;
+
+mod line;
 
 /// Starts logging for a function. Where there is another subscriber already, it stays.
 pub fn init() {
@@ -15,9 +17,7 @@ pub fn init() {
     let in_lambda = lookup("AWS_LAMBDA_FUNCTION_NAME").is_some();
     // `ok`: a subscriber that is there already was set on purpose.
     if in_lambda && !std::io::stdout().is_terminal() {
-        // Fields stand beside the message, where CloudWatch finds them without a path; the spans are the invocation and the message.
-        let json = builder.json().flatten_event(true).with_span_list(true).with_current_span(false);
-        json.try_init().ok();
+        builder.fmt_fields(JsonFields::new()).event_format(Line).try_init().ok();
     } else {
         builder.with_writer(std::io::stderr).try_init().ok();
     }
@@ -30,27 +30,6 @@ pub fn terminal() {
     let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_target(false).without_time();
     // A subscriber that is there already was set on purpose.
     builder.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).try_init().ok();
-}
-
-/// Prints numbers as metrics: CloudWatch makes them of a log line in its embedded metric format (CloudWatch page "Embedded metric
-/// format specification"). The namespace is `dropcollect`, the dimension the function; flags count as 0 or 1.
-pub fn metrics(now: Timestamp, numbers: &impl Serialize) {
-    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-    println!("{}", embedded(now, &function, numbers));
-}
-
-fn embedded(now: Timestamp, function: &str, numbers: &impl Serialize) -> Value {
-    let numbers = serde_json::to_value(numbers).unwrap_or_default();
-    let mut line = serde_json::Map::new();
-    for (name, number) in numbers.as_object().into_iter().flatten() {
-        let number = number.as_bool().map_or_else(|| number.clone(), |flag| Value::from(u8::from(flag)));
-        line.insert(name.clone(), number);
-    }
-    let metrics: Vec<Value> = line.keys().map(|name| json!({"Name": name})).collect();
-    let directive = json!({"Namespace": "dropcollect", "Dimensions": [["FunctionName"]], "Metrics": metrics});
-    line.insert("FunctionName".to_owned(), function.into());
-    line.insert("_aws".to_owned(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
-    Value::Object(line)
 }
 
 /// The filter. Our own crates speak at the level asked for; HTTP and AWS ones print headers at `debug`, so they only warn unless
@@ -82,19 +61,6 @@ mod tests {
 
     fn with(variables: &[(&str, &str)]) -> String {
         directives(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
-    }
-
-    #[test]
-    fn numbers_become_metrics() {
-        let line = embedded(Timestamp::UNIX_EPOCH, "stack-sweep", &json!({"held_inputs": 3, "cut_short": true}));
-        let golden = json!({
-            "held_inputs": 3, "cut_short": 1, "FunctionName": "stack-sweep",
-            "_aws": {"Timestamp": 0, "CloudWatchMetrics": [{
-                "Namespace": "dropcollect", "Dimensions": [["FunctionName"]],
-                "Metrics": [{"Name": "cut_short"}, {"Name": "held_inputs"}],
-            }]},
-        });
-        assert_eq!(line, golden);
     }
 
     #[test]

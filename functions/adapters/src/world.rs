@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use pipeline::Pipeline;
-use pipeline::ports::{Clock, PortError};
+use pipeline::ports::{Clock, Notices, PortError};
 
 use crate::aws::{Aws, BadBundle};
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Role, TokenFrom};
 use crate::dca::{BadBase, Client, FixedToken, HttpTransport, RereadToken, Times, Token};
+use crate::emf::Emf;
 use crate::lambda::Worker;
+use crate::notices::EventBus;
 use crate::s3::{S3Inputs, S3Store};
 use crate::secrets::TokenSecret;
 use crate::sqs::{SqsDeliveries, SqsQueues};
@@ -22,6 +24,8 @@ pub struct World {
     pub inputs: S3Inputs,
     /// Works on the messages of the function's own queue.
     pub worker: Worker<SqsDeliveries>,
+    /// What the pipeline and the worker tell of themselves.
+    pub metrics: Arc<Emf>,
 }
 
 /// The function cannot start.
@@ -76,15 +80,22 @@ impl World {
         };
         // Making a client takes longer than everything else here; clones share it.
         let (s3, sqs) = (aws.s3(), aws.sqs());
+        let metrics = Arc::new(Emf::new(&config.stack));
+        let notices: Arc<dyn Notices> = match &config.event_bus {
+            Some(bus) => Arc::new(EventBus::new(aws.clone(), bus, &config.stack, &config.dataset_bucket)),
+            None => Arc::new(()),
+        };
         let pipeline = Pipeline {
             store: Arc::new(S3Store::new(s3.clone(), &config.dataset_bucket)),
             queues: Arc::new(SqsQueues::new(sqs.clone(), &config.poll_queue_url, &config.retry_queue_url)),
             api: Arc::new(Client::new(transport, token, Arc::clone(&clock))),
+            notices,
+            metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             policy: config.policy.clone(),
             alone_since: None,
         };
-        let worker = Worker::new(SqsDeliveries::new(sqs), clock);
-        Ok(Self { pipeline, inputs: S3Inputs::new(s3), worker })
+        let worker = Worker::new(SqsDeliveries::new(sqs), clock).watched_by(metrics.clone());
+        Ok(Self { pipeline, inputs: S3Inputs::new(s3), worker, metrics })
     }
 }

@@ -11,12 +11,14 @@ use crate::ledger::{
     self, AttemptEnd, BlockRecord, CollectionEntry, CollectionRecord, DeliveredObject, Delivery, DoneRecord, EndRecord,
     FailedInput, Fates, Outcome, OutputEntry, RunRecord, SendResult, Sums, VERSION,
 };
+use crate::manifest::Manifest;
 use crate::messages::RetryOrder;
+use crate::notice::RunEnded;
 use crate::policy::limits;
 use crate::ports::{Completed, PortError, QueueName, Store, Written};
 use crate::words::{AttemptId, RunId, Slice};
 use crate::work::Work;
-use crate::{Pipeline, manifest, status};
+use crate::{Pipeline, manifest, metrics, status};
 
 impl Work<'_> {
     /// All slices have settled: makes what they delivered visible and writes the end of the attempt.
@@ -193,10 +195,12 @@ impl Pipeline {
         if !end.fates.again.is_empty() {
             let next = AttemptId { attempt: id.attempt + 1, ..id.clone() };
             let again = end.fates.again.len();
-            tracing::info!(run = %id.run, batch = id.batch, attempt = next.attempt, inputs = again, "failed inputs go to the retry queue");
+            tracing::info!(inputs = again, "failed inputs go to the retry queue");
             // For the status: most inputs of a batch are decided long before its last attempt ends.
             let so_far = BlockRecord { v: VERSION, sums: Sums::of(&end.fates) };
-            ledger::write_once(&*self.store, &keys::partial(id), &so_far).await?;
+            if ledger::write_once(&*self.store, &keys::partial(id), &so_far).await? == Written::New {
+                self.count(&metrics::INPUTS_AGAIN, again as u64);
+            }
             let order = RetryOrder { v: crate::messages::VERSION, attempt: next };
             self.queues.send(QueueName::Retry, &[order.encode()], end.retry_after_seconds).await?;
             return status::refresh(self, run, false).await;
@@ -208,7 +212,13 @@ impl Pipeline {
 
     /// Terminal record, then the check whether the run is complete; the message goes after that.
     pub(crate) async fn finish_batch(&self, run: &RunRecord, batch: u32, done: DoneRecord) -> Result<(), PortError> {
-        ledger::write_once(&*self.store, &keys::done(&run.run, batch), &done).await?;
+        if ledger::write_once(&*self.store, &keys::done(&run.run, batch), &done).await? == Written::New {
+            self.count(&metrics::INPUTS_WITH_RECORDS, done.fates.with_records);
+            self.count(&metrics::INPUTS_WITHOUT_RECORD, done.fates.no_record);
+            for failed in &done.fates.failed {
+                self.count_by(&metrics::INPUTS_FAILED, metrics::code(&failed.code), 1);
+            }
+        }
         if !self.check_run(run, keys::block_of(batch)).await? {
             status::refresh(self, run, false).await?;
         }
@@ -230,13 +240,20 @@ impl Pipeline {
             return Ok(false);
         }
         manifest::write(self, run, &end).await?;
-        self.mark_over(run).await?;
+        self.mark_over(&run.path, &run.run, run.started_at).await?;
         Ok(true)
     }
 
-    /// From here on no sweep looks at the run.
-    pub(crate) async fn mark_over(&self, run: &RunRecord) -> Result<(), PortError> {
-        let mark = keys::run_mark(keys::OVER, &run.run, run.started_at);
+    /// The last words about a run that has its manifest: whoever wants to know is told, and from here on no sweep looks at it.
+    pub(crate) async fn mark_over(&self, path: &str, run: &RunId, started_at: Timestamp) -> Result<(), PortError> {
+        let mark = keys::run_mark(keys::OVER, run, started_at);
+        if ledger::exists(&*self.store, &mark).await? {
+            return Ok(());
+        }
+        let key = keys::manifest(path, run);
+        let manifest: Manifest = ledger::read_known(&*self.store, &key).await?;
+        // Before the mark: who is cut off between the two tells it again.
+        self.notices.run_ended(&RunEnded::of(manifest, key)).await?;
         ledger::write_once(&*self.store, &mark, &serde_json::json!({"v": VERSION})).await.map(|_| ())
     }
 

@@ -10,6 +10,7 @@ use crate::ledger::{
     self, CollectionRecord, Decision, HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, SendResult, VERSION,
 };
 use crate::messages::Reminder;
+use crate::metrics;
 use crate::ports::{PortError, QueueName, Queues, Store, Written};
 use crate::status;
 use crate::words::{AttemptId, RunId, Slice};
@@ -74,8 +75,8 @@ impl Work<'_> {
         let held = HeldRecord { v: VERSION, at, reason: reason.to_owned(), message, inputs, send, collection };
         let key = keys::held(&self.id, slice, number);
         if ledger::write_once(&*self.pipeline.store, &key, &held).await? == Written::New {
-            let (run, batch, attempt) = (&self.id.run, self.id.batch, self.id.attempt);
-            tracing::error!(%run, batch, attempt, reason, inputs, "held for a person: {}", held.message);
+            self.pipeline.count(&metrics::INPUTS_HELD, u64::from(inputs));
+            tracing::error!(reason, inputs, "held for a person: {}", held.message);
         }
         Ok(Step::Next)
     }
@@ -118,7 +119,7 @@ impl Work<'_> {
             let intent: Intent = ledger::read_known(store, &keys::intent(&self.id, slice, held.send)).await?;
             ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await?;
         }
-        tracing::info!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, ?decision, "released");
+        tracing::info!(?decision, "released");
         // It does not wait for a person any more, and what it waits for now may take long.
         status::refresh(self.pipeline, &self.run, true).await?;
         Ok(Step::Next)

@@ -17,7 +17,8 @@
 //! | [`sweep`], [`late`] | the function: what stands still, and what comes to light too late |
 //!
 //! Below them: [`words`] (nouns), [`ports`] (what is asked of the world), [`policy`] (settings and limits), [`keys`] (where everything
-//! lies), [`ledger`] (write-once records), [`messages`] (queue messages), [`gate`] (shared pauses).
+//! lies), [`ledger`] (write-once records), [`messages`] (queue messages), [`gate`] (shared pauses), [`metrics`] and [`notice`] (what is told
+//! about it all).
 
 pub mod attempt;
 pub mod batch;
@@ -38,6 +39,8 @@ mod look;
 pub mod manifest;
 pub mod matching;
 pub mod messages;
+pub mod metrics;
+pub mod notice;
 pub mod policy;
 mod poll;
 pub mod ports;
@@ -65,6 +68,10 @@ pub struct Pipeline {
     pub queues: Arc<dyn ports::Queues>,
     /// The Scraper Studio API.
     pub api: Arc<dyn ports::Api>,
+    /// Whom it tells that a run is over; `()` for nobody.
+    pub notices: Arc<dyn ports::Notices>,
+    /// Who watches; `()` for nobody.
+    pub metrics: Arc<dyn ports::Metrics>,
     /// The wall clock.
     pub clock: Arc<dyn ports::Clock>,
     /// Settings of runs that begin now.
@@ -72,4 +79,18 @@ pub struct Pipeline {
     /// Set where one process at a time works on a store (a folder under a lock): since when it does. Whoever left an intent before that
     /// is dead, so nothing has to wait for it. `None` in Lambda.
     pub alone_since: Option<jiff::Timestamp>,
+}
+
+impl Pipeline {
+    /// Adds to what has happened; nothing is no news.
+    pub(crate) fn count(&self, metric: &metrics::Metric, more: u64) {
+        self.count_by(metric, "", more);
+    }
+
+    /// The same for a metric with a dimension of its own.
+    pub(crate) fn count_by(&self, metric: &metrics::Metric, of: &'static str, more: u64) {
+        if more > 0 {
+            self.metrics.note(metric, of, more);
+        }
+    }
 }

@@ -9,9 +9,10 @@ use crate::delivery::{self, Fetched, Output, Time, Whole};
 use crate::gate::{self, Cause, Gate, Refusal};
 use crate::held::Why;
 use crate::keys;
-use crate::ledger::{self, CancelRecord, CollectionRecord, VERSION};
+use crate::ledger::{self, CancelRecord, CollectionRecord, Delivery, VERSION};
+use crate::metrics;
 use crate::policy::limits;
-use crate::ports::{Dataset, JobLog, Looked, PortError};
+use crate::ports::{Dataset, JobLog, Looked, PortError, Written};
 use crate::reconcile::Contest;
 use crate::schedule::{first_look, later, next_look, seconds_between};
 use crate::words::Slice;
@@ -49,12 +50,14 @@ enum End {
 impl Work<'_> {
     /// Looks at the collection of a slice.
     pub(crate) async fn look(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
+        tracing::Span::current().record("collection_id", &collecting.collection);
         let now = self.pipeline.clock.now();
         let probing = match self.may_look(collecting, now).await? {
             Ok(probing) => probing,
             Err(step) => return Ok(step),
         };
         let age = seconds_between(collecting.since, now);
+        self.watched(age);
         let answer = self.pipeline.api.dataset(&collecting.collection).await;
         let turned_away = matches!(answer, Looked::Credentials { .. } | Looked::Wait { .. } | Looked::Trouble { .. });
         if probing && !turned_away {
@@ -86,7 +89,8 @@ impl Work<'_> {
                 let reason = format!("the API refused the token ({status}): {text}");
                 let refusal = Refusal { cause: Cause::Credentials, retry_after: None, reason: &reason };
                 let after = gate::close(&*self.pipeline.store, keys::TOKEN_GATE, now, refusal).await?;
-                tracing::error!(run = %self.id.run, batch = self.id.batch, status, text, "the API refused the token");
+                self.pipeline.count(&metrics::CREDENTIALS_REFUSED, 1);
+                tracing::error!(status, text, "the API refused the token");
                 Ok(Step::wait(after, reason).calmly(collecting.since, now))
             }
             Looked::Wait { retry_after } => {
@@ -101,6 +105,29 @@ impl Work<'_> {
                 step => step,
             }),
         }
+    }
+
+    /// Notes a look at a collection that was triggered so long ago.
+    fn watched(&self, age: i64) {
+        let age = u64::try_from(age).unwrap_or(0);
+        self.pipeline.count(&metrics::POLLS, 1);
+        self.pipeline.metrics.note(&metrics::COLLECTION_AGE, "", age);
+        self.pipeline.metrics.note(
+            &metrics::DAYS_TO_EXPIRY,
+            "",
+            limits::RESULTS_KEPT_SECONDS.saturating_sub(age) / 86_400,
+        );
+    }
+
+    /// Notes that a collection has come to its end.
+    fn concluded(&self, collecting: &Collecting, delivery: &Delivery) {
+        let pipeline = self.pipeline;
+        let took = seconds_between(collecting.since, delivery.at);
+        pipeline.count(&metrics::COLLECTIONS, 1);
+        pipeline.metrics.note(&metrics::COLLECTION_SECONDS, "", u64::try_from(took).unwrap_or(0));
+        pipeline.count(&metrics::RECORDS, delivery.records);
+        pipeline.count(&metrics::RECORDS_UNMATCHED, delivery.unmatched_records);
+        pipeline.count(&metrics::BYTES_DELIVERED, delivery.object.as_ref().map_or(0, |object| object.bytes));
     }
 
     /// Whether this look probes a token that was refused, or why there is no point in asking now.
@@ -227,10 +254,7 @@ impl Work<'_> {
             return self.hold(slice, Why::of(collecting, "cannot_be_stopped", message)).await;
         }
         let answer = self.asked(self.pipeline.api.cancel(&collecting.collection).await).await?;
-        tracing::warn!(
-            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, ?answer,
-            "past its deadline: told to stop"
-        );
+        tracing::warn!(?answer, "past its deadline: told to stop");
         Ok(Step::wait(30, "waiting for the collection to stop").calmly(since, now))
     }
 
@@ -281,10 +305,7 @@ impl Work<'_> {
     /// Something came that is no dataset, or not all of it. It is asked for again for a day.
     async fn unreadable(&mut self, slice: Slice, collecting: &Collecting, why: String) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
-        tracing::warn!(
-            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, why,
-            "the dataset could not be read"
-        );
+        tracing::warn!(why, "the dataset could not be read");
         // Whatever the collection's age is, a connection may break: what counts is since when.
         let store = &*self.pipeline.store;
         let times = collecting.unreadable.saturating_add(1);
@@ -317,7 +338,7 @@ impl Work<'_> {
             "{bytes} bytes of the dataset had come in {took} s when the function's time was nearly up: more memory gives it a faster network and processor"
         );
         if seconds_between(self.began, begun) * 10 > seconds_between(self.began, self.turn.ends_at) {
-            tracing::warn!(run = %self.id.run, batch = self.id.batch, collection_id = collecting.collection, why, "begun too late in a turn");
+            tracing::warn!(why, "begun too late in a turn");
             return Ok(Step::wait(1, why));
         }
         self.unreadable(slice, collecting, why).await
@@ -340,11 +361,11 @@ impl Work<'_> {
         let sent = self.sent(slice).await?;
         let mut delivery = delivery::without_data(&sent, &collecting.collection, now, code, message);
         delivery.polls = self.turn.receives;
-        ledger::write_once(&*self.pipeline.store, &keys::delivery(&self.id, slice), &delivery).await?;
-        tracing::warn!(
-            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection, code,
-            "ended without data: {message}"
-        );
+        let key = keys::delivery(&self.id, slice);
+        if ledger::write_once(&*self.pipeline.store, &key, &delivery).await? == Written::New {
+            self.concluded(collecting, &delivery);
+        }
+        tracing::warn!(code, "ended without data: {message}");
         Ok(Step::Next)
     }
 
@@ -392,11 +413,11 @@ impl Work<'_> {
             != delivery.object.as_ref().map(|object| &object.upload)
         {
             whole.abort().await;
+        } else {
+            self.concluded(collecting, &standing);
         }
-        tracing::info!(
-            run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collecting.collection,
-            records = standing.records, failed = standing.failed.len(), unmatched = standing.unmatched_records, "delivered"
-        );
+        let (records, failed, unmatched) = (standing.records, standing.failed.len(), standing.unmatched_records);
+        tracing::info!(records, failed, unmatched, "delivered");
         Ok(Step::Next)
     }
 

@@ -10,8 +10,10 @@ use crate::keys;
 use crate::ledger::{
     self, BatchRecord, CollectionEntry, DoneRecord, EndRecord, FileReport, OutputEntry, RowCounts, RunRecord, Sums,
 };
+use crate::metrics;
 use crate::policy::OutputCompression;
 use crate::ports::{Completed, ObjectInfo, PortError, Store, Written};
+use crate::schedule::seconds_between;
 use crate::status;
 use crate::upload::Upload;
 use crate::words::{InputObject, RunId};
@@ -244,12 +246,13 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
     manifest.unmatched_records = sums.unmatched_records;
     manifest.state = state(&manifest, end);
     if !manifest.inputs.conserved() {
+        pipeline.count(&metrics::CONSERVATION_BROKEN, 1);
         return Err(PortError::new(
             format!("the counts of run {} do not add up", run.run),
             format!("{:?}", manifest.inputs),
         ));
     }
-    publish(pipeline, run, &manifest).await
+    publish(pipeline, run, manifest).await
 }
 
 /// Whether a run has its manifest. Whoever wrote it may have been cut off before the last words: these are made up for.
@@ -272,16 +275,24 @@ fn state(manifest: &Manifest, end: &EndRecord) -> RunState {
     }
 }
 
-/// A file that starts nothing: no collector, a bad setting, an unreadable file.
-pub(crate) async fn reject(pipeline: &Pipeline, object: &InputObject, report: FileReport) -> Result<(), PortError> {
-    tracing::warn!(run = %object.run(), key = object.key, code = report.code, "rejected: {}", report.message);
-    let manifest = Manifest { problem: Some(report), ..Manifest::rejected(object, pipeline.clock.now()) };
+/// A file that starts nothing: no collector, a bad setting, an unreadable file. `begun` is when its run began, if it did.
+pub(crate) async fn reject(
+    pipeline: &Pipeline,
+    object: &InputObject,
+    begun: Option<Timestamp>,
+    report: FileReport,
+) -> Result<(), PortError> {
+    tracing::warn!(code = report.code, "rejected: {}", report.message);
+    let now = pipeline.clock.now();
+    let started_at = begun.unwrap_or(now);
+    let manifest = Manifest { problem: Some(report), started_at, ..Manifest::rejected(object, now) };
     let path = keys::input_path(&object.key);
-    create(pipeline, &path, &manifest).await
+    let standing = create(pipeline, &path, object, manifest).await?;
+    pipeline.mark_over(&path, &standing.run, standing.started_at).await
 }
 
-async fn publish(pipeline: &Pipeline, run: &RunRecord, manifest: &Manifest) -> Result<(), PortError> {
-    create(pipeline, &run.path, manifest).await?;
+async fn publish(pipeline: &Pipeline, run: &RunRecord, manifest: Manifest) -> Result<(), PortError> {
+    let manifest = create(pipeline, &run.path, &run.object, manifest).await?;
     tracing::info!(
         run = %run.run, key = run.object.key, state = ?manifest.state, read = manifest.inputs.read, with_records = manifest.inputs.with_records,
         failed = manifest.inputs.failed, records = manifest.records, "the run is over"
@@ -289,13 +300,30 @@ async fn publish(pipeline: &Pipeline, run: &RunRecord, manifest: &Manifest) -> R
     Ok(())
 }
 
-async fn create(pipeline: &Pipeline, path: &str, manifest: &Manifest) -> Result<(), PortError> {
+/// Writes the manifest of an object's run if it has none yet; gives the one that stands.
+async fn create(
+    pipeline: &Pipeline,
+    path: &str,
+    object: &InputObject,
+    manifest: Manifest,
+) -> Result<Manifest, PortError> {
     let key = keys::manifest(path, &manifest.run);
     let body =
-        serde_json::to_vec_pretty(manifest).map_err(|error| PortError::new(format!("cannot write {key}"), error))?;
+        serde_json::to_vec_pretty(&manifest).map_err(|error| PortError::new(format!("cannot write {key}"), error))?;
     let written = pipeline.store.create(&key, body.into(), &ObjectInfo::of("application/json")).await?;
     tracing::debug!(key, new = written == Written::New, "manifest");
-    status::conclude(pipeline, path, manifest).await
+    let standing = match written {
+        Written::New => {
+            let dropped_at = object.dropped_at.unwrap_or(manifest.started_at);
+            let took = u64::try_from(seconds_between(dropped_at, manifest.finished_at)).unwrap_or(0);
+            pipeline.count_by(&metrics::RUNS, metrics::state(manifest.state), 1);
+            pipeline.metrics.note(&metrics::RUN_SECONDS, "", took);
+            manifest
+        }
+        Written::Kept => ledger::read_known(&*pipeline.store, &key).await?,
+    };
+    status::conclude(pipeline, path, &standing).await?;
+    Ok(standing)
 }
 
 /// `failed.<ext>` and `errors.ndjson`, written while the batches are read.

@@ -101,7 +101,9 @@ pub mod limits {
     pub const TURN_SECONDS_MAX: i64 = 900;
     /// A 404 for a dataset means "not visible yet" this long after the trigger (API: seen for some seconds, 20 s in a vendor script).
     pub const NOT_VISIBLE_YET_SECONDS: i64 = 60;
-    /// Batch results are deleted after 16 days (API page `specifications`); the deadline keeps well below.
+    /// Batch results are deleted after 16 days (API page `specifications`).
+    pub const RESULTS_KEPT_SECONDS: u64 = 16 * 86_400;
+    /// The longest deadline keeps well below that.
     pub const COLLECTION_DEADLINE_SECONDS_MAX: u32 = 12 * 86_400;
     /// Ledger records live at least 60 days; an S3 event older than this is not acted on, because its run may be forgotten.
     pub const EVENT_AGE_MAX_SECONDS: i64 = 45 * 86_400;

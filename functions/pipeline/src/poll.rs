@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use crate::Pipeline;
 use crate::attempt::{AttemptKeys, SliceState};
@@ -72,6 +73,11 @@ impl Pipeline {
             Ok(reminder) => reminder,
             Err(problem) => return Ok(Verdict::SetAside { why: problem.to_string() }),
         };
+        let span = reminder.attempt.span();
+        self.poll_reminder(&reminder, turn).instrument(span).await
+    }
+
+    async fn poll_reminder(&self, reminder: &Reminder, turn: &Turn) -> Result<Verdict, PortError> {
         let found = AttemptKeys::load(&*self.store, &reminder.attempt).await?;
         // A process that is alone was stopped by a person, however often.
         let deliveries = if self.alone_since.is_some() { 0 } else { found.deliveries_since_alive(turn) };
@@ -81,7 +87,7 @@ impl Pipeline {
             );
             return Ok(Verdict::SetAside { why });
         }
-        match self.poll_attempt(&reminder, found, turn).await {
+        match self.poll_attempt(reminder, found, turn).await {
             Err(error) if deliveries > FAILURES_MAX => {
                 let why =
                     format!("{deliveries} deliveries in a row failed, the last one so: {error}: {}", error.source);
@@ -113,7 +119,7 @@ impl Pipeline {
         match self.role(reminder, &found, turn).await? {
             Role::Poller => {}
             Role::Other => {
-                tracing::debug!(run = %id.run, batch = id.batch, attempt = id.attempt, "another message polls this attempt");
+                tracing::debug!("another message polls this attempt");
                 return Ok(Verdict::Done);
             }
             Role::Moved => return self.hand_over(reminder, turn, 0).await,
@@ -140,8 +146,7 @@ impl Pipeline {
         let generation = reminder.generation.saturating_add(1);
         let next = Reminder::new(reminder.attempt.clone(), generation, turn.ends_at);
         self.queues.send(QueueName::Poll, &[next.encode()], after.min(limits::DELAY_SECONDS_MAX)).await?;
-        let id = &reminder.attempt;
-        tracing::info!(run = %id.run, batch = id.batch, attempt = id.attempt, generation, "another message polls from here on");
+        tracing::info!(generation, "another message polls from here on");
         Ok(Verdict::Done)
     }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::metrics::Metric;
+use crate::notice::RunEnded;
 use crate::words::InputObject;
 
 /// The storage or a queue could not do it: the handler ends with this error and the message comes back. API trouble is never this;
@@ -168,6 +170,32 @@ pub trait Queues: Send + Sync {
     /// Sends 1 to 10 messages of at most 1 MiB in total (SQS quotas), to be delivered after `delay_seconds` (0 to 900, SQS quota) at
     /// the earliest. An error means that any of them may or may not have been sent.
     async fn send(&self, queue: QueueName, bodies: &[String], delay_seconds: u32) -> Result<(), PortError>;
+}
+
+/// Who wants to know when a run is over.
+#[async_trait]
+pub trait Notices: Send + Sync {
+    /// Tells it, at least once for each run. An error means that they may or may not have been told.
+    async fn run_ended(&self, ended: &RunEnded) -> Result<(), PortError>;
+}
+
+/// Nobody.
+#[async_trait]
+impl Notices for () {
+    async fn run_ended(&self, _: &RunEnded) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// Who watches. Nothing depends on it: it takes no time, and cannot fail.
+pub trait Metrics: Send + Sync {
+    /// Notes a value; `of` is the value of the metric's own dimension, empty where it has none.
+    fn note(&self, metric: &Metric, of: &'static str, value: u64);
+}
+
+/// Nobody.
+impl Metrics for () {
+    fn note(&self, _: &Metric, _: &'static str, _: u64) {}
 }
 
 /// One `POST /dca/trigger`.

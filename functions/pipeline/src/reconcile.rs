@@ -11,8 +11,9 @@ use crate::gate::{self, Gate};
 use crate::held::Why;
 use crate::keys;
 use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendId, SendResult, VERSION};
+use crate::metrics;
 use crate::policy::{OnInDoubt, limits};
-use crate::ports::{JobPage, ListedJob, Looked, PortError};
+use crate::ports::{JobPage, ListedJob, Looked, PortError, Written};
 use crate::schedule::{backoff, later, seconds_between};
 use crate::words::Slice;
 use crate::work::{Step, Work};
@@ -104,10 +105,7 @@ impl Work<'_> {
             return Ok(Step::wait(60, "in doubt: another send has claimed a collection that may be the one"));
         }
         if self.run.policy.on_in_doubt == OnInDoubt::Reconcile && whole {
-            tracing::warn!(
-                run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt,
-                "in doubt, and the job list shows no collection: sending again"
-            );
+            tracing::warn!("in doubt, and the job list shows no collection: sending again");
             return self.conclude(slice, send, SendResult::NothingStarted).await;
         }
         let message = match whole {
@@ -127,7 +125,10 @@ impl Work<'_> {
         let collector = &self.run.settings.collector;
         let key = keys::doubt(collector, intent.at.as_millisecond(), &self.id, slice, send);
         let doubt = Doubt { v: VERSION, send: self.send_id(slice, send), intent: intent.clone() };
-        ledger::write_once(&*self.pipeline.store, &key, &doubt).await.map(|_| ())
+        if ledger::write_once(&*self.pipeline.store, &key, &doubt).await? == Written::New {
+            self.pipeline.count(&metrics::SENDS_IN_DOUBT, 1);
+        }
+        Ok(())
     }
 
     /// Claims a listed job that nobody else has claimed, or whose claim was given up.
@@ -261,7 +262,7 @@ impl Work<'_> {
     pub(crate) async fn renounce(&self, slice: Slice, send: u32, id: &str, why: &str) -> Result<Step, PortError> {
         let store = &*self.pipeline.store;
         self.give_up_claim(slice, send, id).await?;
-        tracing::warn!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, "the collection that was claimed is another's ({why}): searching on");
+        tracing::warn!(collection_id = id, "the collection that was claimed is another's ({why}): searching on");
         let intent: Intent = ledger::read_known(store, &keys::intent(&self.id, slice, send)).await?;
         ledger::write_once(store, &keys::intent(&self.id, slice, send.saturating_add(1)), &intent).await?;
         Ok(Step::Next)
@@ -352,7 +353,7 @@ impl Work<'_> {
     }
 
     async fn adopt(&self, slice: Slice, send: u32, collection: &str, adopted: bool) -> Result<Step, PortError> {
-        tracing::info!(run = %self.id.run, batch = self.id.batch, attempt = self.id.attempt, collection_id = collection, "the collection of a lost answer was found");
+        tracing::info!(collection_id = collection, "the collection of a lost answer was found");
         self.conclude(slice, send, SendResult::Accepted { collection: collection.to_owned(), start_eta: None, adopted })
             .await
     }

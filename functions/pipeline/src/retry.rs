@@ -1,5 +1,7 @@
 //! The `retry` function: begins an attempt after the first, with only the inputs that failed.
 
+use tracing::Instrument;
+
 use crate::Pipeline;
 use crate::attempt::AttemptKeys;
 use crate::keys;
@@ -17,6 +19,11 @@ impl Pipeline {
             Ok(order) => order.attempt,
             Err(problem) => return Ok(Verdict::SetAside { why: problem.to_string() }),
         };
+        let span = id.span();
+        self.retry_attempt(id, turn).instrument(span).await
+    }
+
+    async fn retry_attempt(&self, id: AttemptId, turn: &Turn) -> Result<Verdict, PortError> {
         let found = AttemptKeys::load(&*self.store, &id).await?;
         if found.begun() || found.ended {
             // Its reminder was sent before its first record.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::gate::{self, Cause, Gate, Refusal};
 use crate::keys;
 use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendResult, VERSION};
+use crate::metrics;
 use crate::policy::limits;
 use crate::ports::{PortError, SendAnswer, TriggerRequest, Written};
 use crate::schedule::later;
@@ -40,6 +41,7 @@ impl Work<'_> {
             return Ok(Step::Next);
         }
         let answer = refused_twice(&request, self.pipeline.api.trigger(&request, send_by).await);
+        self.pipeline.count_by(&metrics::TRIGGERS, metrics::outcome(&answer), 1);
         if matches!(answer, SendAnswer::InDoubt { .. }) {
             // At once: whoever searches later may be too late to be seen as a rival.
             self.doubt(slice, send, &intent).await?;
@@ -94,7 +96,6 @@ impl Work<'_> {
         let store = &*self.pipeline.store;
         let now = self.pipeline.clock.now();
         let collector_gate = keys::collector_gate(&self.run.settings.collector);
-        let (run, batch, attempt) = (&self.id.run, self.id.batch, self.id.attempt);
         let refused_by = match &answer {
             SendAnswer::Credentials { .. } => Some(keys::TOKEN_GATE),
             SendAnswer::Wait { .. } => Some(collector_gate.as_str()),
@@ -108,35 +109,37 @@ impl Work<'_> {
                 if standing.send != record.send {
                     // Another send has been given its records by now, which is only possible where both sent the same inputs: this
                     // one looks for the other's collection.
-                    tracing::warn!(%run, batch, attempt, collection_id = collection, "the collection was taken for another send's");
+                    tracing::warn!(collection_id = collection, "the collection was taken for another send's");
                     return Ok(Step::Next);
                 }
-                tracing::info!(%run, batch, attempt, collection_id = collection, inputs = slice.len(), "triggered");
+                self.pipeline.count(&metrics::INPUTS_TRIGGERED, u64::from(slice.len()));
+                tracing::info!(collection_id = collection, inputs = slice.len(), "triggered");
                 SendResult::Accepted { collection, start_eta, adopted: false }
             }
             SendAnswer::NotSent { why } => {
-                tracing::warn!(%run, batch, attempt, why, "not sent");
+                tracing::warn!(why, "not sent");
                 SendResult::NotSent { why }
             }
             SendAnswer::RefusedOption { text } => {
-                tracing::info!(%run, batch, attempt, text, "the collector refuses queue_next: sending without it");
-                ledger::write_once(store, &keys::no_queue_next(run), &serde_json::json!({"v": VERSION, "text": text}))
-                    .await?;
+                tracing::info!(text, "the collector refuses queue_next: sending without it");
+                let refusal = serde_json::json!({"v": VERSION, "text": text});
+                ledger::write_once(store, &keys::no_queue_next(&self.id.run), &refusal).await?;
                 SendResult::RefusedOption
             }
             SendAnswer::Refused { status, text } => {
-                tracing::warn!(%run, batch, attempt, status, text, inputs = slice.len(), "refused");
+                tracing::warn!(status, text, inputs = slice.len(), "refused");
                 SendResult::Refused { status, text }
             }
             SendAnswer::Credentials { status, text } => {
-                tracing::error!(%run, batch, attempt, status, text, "the API refused the token");
+                self.pipeline.count(&metrics::CREDENTIALS_REFUSED, 1);
+                tracing::error!(status, text, "the API refused the token");
                 let reason = format!("the API refused the token ({status}): {text}");
                 let refusal = Refusal { cause: Cause::Credentials, retry_after: None, reason: &reason };
                 gate::close(store, keys::TOKEN_GATE, now, refusal).await?;
                 SendResult::Credentials { status, text }
             }
             SendAnswer::Wait { retry_after, text } => {
-                tracing::info!(%run, batch, attempt, text, "told to wait");
+                tracing::info!(text, "told to wait");
                 let reason = format!("the API asked to wait: {text}");
                 let refusal = Refusal { cause: Cause::Limit, retry_after, reason: &reason };
                 gate::close(store, &collector_gate, now, refusal).await?;
@@ -144,7 +147,7 @@ impl Work<'_> {
             }
             SendAnswer::InDoubt { why } => {
                 // No outcome: what became of it is found out when nobody can be working on it any more.
-                tracing::warn!(%run, batch, attempt, why, "in doubt: a collection may or may not have been started");
+                tracing::warn!(why, "in doubt: a collection may or may not have been started");
                 self.give_back(probes).await?;
                 return Ok(Step::Next);
             }
@@ -158,7 +161,7 @@ impl Work<'_> {
         let outcome = Outcome { v: VERSION, at: now, result };
         let standing = ledger::settle(store, &keys::outcome(&self.id, slice, send), outcome.clone()).await?;
         if standing != outcome {
-            tracing::error!(%run, batch, attempt, ?standing, ?outcome, "a send had an outcome before its answer came");
+            tracing::error!(?standing, ?outcome, "a send had an outcome before its answer came");
         }
         // Nothing left this machine, so the network is in the way: not at once again.
         Ok(if unsent {

@@ -14,6 +14,8 @@ use crate::keys;
 use crate::ledger::{self, EndRecord, RunRecord, VERSION};
 use crate::manifest;
 use crate::messages::{Reminder, Turn};
+use crate::metrics;
+use crate::policy::Policy;
 use crate::ports::{Inputs, PortError, QueueName, Store};
 use crate::schedule::{later, seconds_between};
 use crate::words::{AttemptId, RunId, Slice};
@@ -39,6 +41,8 @@ pub struct Swept {
     pub open_runs: u64,
     /// Age of the oldest of them, in seconds.
     pub oldest_run_seconds: i64,
+    /// Of them, those that wait for nobody, and are older than all their attempts may take.
+    pub stuck_runs: u64,
     /// Inputs that wait for a person.
     pub held_inputs: u64,
     /// Batches that were sent a reminder.
@@ -94,10 +98,11 @@ impl Pipeline {
             swept.failed += 1;
             tracing::error!(%error, source = %error.source, "sends that were given up could not be looked after");
         }
-        // Every field is a metric (infra/README.md).
+        self.watch(&swept);
         tracing::info!(
             open_runs = swept.open_runs,
             oldest_run_seconds = swept.oldest_run_seconds,
+            stuck_runs = swept.stuck_runs,
             held_inputs = swept.held_inputs,
             reminded = swept.reminded,
             read_on = swept.read_on,
@@ -109,6 +114,25 @@ impl Pipeline {
             "swept"
         );
         Ok(swept)
+    }
+
+    /// Every field is a metric, also when it is 0: a level that is not measured stands still.
+    fn watch(&self, swept: &Swept) {
+        for (metric, value) in [
+            (&metrics::OPEN_RUNS, swept.open_runs),
+            (&metrics::OLDEST_RUN, u64::try_from(swept.oldest_run_seconds).unwrap_or(0)),
+            (&metrics::STUCK_RUNS, swept.stuck_runs),
+            (&metrics::HELD_INPUTS, swept.held_inputs),
+            (&metrics::REMINDED, swept.reminded),
+            (&metrics::READ_ON, swept.read_on),
+            (&metrics::OVERDUE, swept.overdue),
+            (&metrics::EXPIRING, swept.expiring),
+            (&metrics::LATE, swept.late),
+            (&metrics::SWEEP_FAILURES, swept.failed),
+            (&metrics::SWEEP_CUT_SHORT, u64::from(swept.cut_short)),
+        ] {
+            self.metrics.note(metric, "", value);
+        }
     }
 
     pub(crate) fn out_of_time(&self, turn: &Turn) -> bool {
@@ -141,12 +165,14 @@ impl Pipeline {
         let store = &*self.store;
         if manifest::stands(self, run).await? {
             // Whoever wrote it was cut off before the last step.
-            return self.mark_over(run).await;
+            return self.mark_over(&run.path, &run.run, run.started_at).await;
         }
         let now = self.clock.now();
         swept.open_runs += 1;
         swept.oldest_run_seconds = swept.oldest_run_seconds.max(seconds_between(run.started_at, now));
-        swept.held_inputs += held::inputs(&held::marks(store, &run.run).await?);
+        let held = held::inputs(&held::marks(store, &run.run).await?);
+        swept.held_inputs += held;
+        swept.stuck_runs += u64::from(held == 0 && seconds_between(run.started_at, now) > longest(&run.policy));
         let last: Option<SweepRecord> = match ledger::list_all(store, &keys::sweeps(&run.run)).await?.last() {
             Some(last) => Some(ledger::read_known(store, last).await?),
             None => None,
@@ -276,6 +302,13 @@ async fn open_marks(store: &dyn Store) -> Result<Vec<String>, PortError> {
 /// Runs that have begun and are not over, the oldest first.
 pub async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, PortError> {
     Ok(open_marks(store).await?.iter().filter_map(|mark| keys::marked_run(mark)).collect())
+}
+
+/// How long a run may take that waits for nobody, in seconds: as often as its inputs may be triggered the deadline of a collection, the
+/// time for its end, and a day for what the API tells to wait.
+fn longest(policy: &Policy) -> i64 {
+    let deadline = i64::from(policy.collection_deadline_seconds) + DAILY_SECONDS;
+    deadline * i64::from(policy.attempts_max) + DAILY_SECONDS
 }
 
 /// Whether a run is looked at now.

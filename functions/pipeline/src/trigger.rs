@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tracing::Instrument;
+
 use crate::Pipeline;
 use crate::batch::Cutter;
 use crate::inputs::{FileFormat, FileProblem, ReadLimits, RowReader};
@@ -9,6 +11,7 @@ use crate::keys;
 use crate::ledger::{self, BatchRecord, EndRecord, FileReport, RowCounts, RunRecord, VERSION};
 use crate::manifest::{self, Manifest};
 use crate::messages::{Reminder, Turn, Verdict};
+use crate::metrics;
 use crate::policy::limits;
 use crate::ports::{Inputs, OpenInput, PortError, QueueName, Written};
 use crate::schedule::{first_look, later, seconds_between};
@@ -25,11 +28,21 @@ const REMINDERS_MAX: u32 = 10;
 impl Pipeline {
     /// Works on one dropped object. Safe to repeat, to race and to cut off anywhere.
     pub async fn trigger(&self, inputs: &dyn Inputs, object: &InputObject, turn: &Turn) -> Result<Verdict, PortError> {
+        let span = tracing::info_span!("file", run = %object.run(), key = object.key);
+        self.trigger_object(inputs, object, turn).instrument(span).await
+    }
+
+    async fn trigger_object(
+        &self,
+        inputs: &dyn Inputs,
+        object: &InputObject,
+        turn: &Turn,
+    ) -> Result<Verdict, PortError> {
         let store = &*self.store;
         let run_id = object.run();
         let now = self.clock.now();
         if object.dropped_at.is_some_and(|at| seconds_between(at, now) > limits::EVENT_AGE_MAX_SECONDS) {
-            tracing::error!(run = %run_id, key = object.key, "the event is so old that its run may be forgotten: drop the file again to run it");
+            tracing::error!("the event is so old that its run may be forgotten: drop the file again to run it");
             return Ok(Verdict::Done);
         }
         let known: Option<RunRecord> = ledger::read(store, &keys::run(&run_id)).await?;
@@ -45,6 +58,7 @@ impl Pipeline {
         {
             // Rejected before. It stays so when the event comes again, whatever the deployment's settings are by then.
             status::conclude(self, &path, &manifest).await?;
+            self.mark_over(&path, &run_id, manifest.started_at).await?;
             return Ok(Verdict::Done);
         }
         let Some(open) = inputs.open(object).await? else {
@@ -55,7 +69,7 @@ impl Pipeline {
             None => match self.begin(object, &open.object, &open.metadata).await? {
                 Ok(run) => run,
                 Err(report) => {
-                    manifest::reject(self, object, report).await?;
+                    manifest::reject(self, object, None, report).await?;
                     return Ok(Verdict::Done);
                 }
             },
@@ -92,8 +106,15 @@ impl Pipeline {
         // A sweep finds the run by this mark; without a run record behind it, it means nothing.
         let mark = keys::run_mark(keys::BEGUN, &record.run, record.started_at);
         ledger::write_once(&*self.store, &mark, &serde_json::json!({"v": VERSION})).await?;
-        let run = ledger::settle(&*self.store, &keys::run(&record.run), record).await?;
-        tracing::info!(run = %run.run, key = object.key, collector = run.settings.collector, "a run begins");
+        let key = keys::run(&record.run);
+        let run = match ledger::write_once(&*self.store, &key, &record).await? {
+            Written::New => {
+                self.count(&metrics::FILES, 1);
+                record
+            }
+            Written::Kept => ledger::read_known(&*self.store, &key).await?,
+        };
+        tracing::info!(collector = run.settings.collector, "a run begins");
         Ok(Ok(run))
     }
 
@@ -105,7 +126,7 @@ impl Pipeline {
                 .to_owned();
         let report = FileReport { code, message };
         let Some(run) = run else {
-            manifest::reject(self, object, report).await?;
+            manifest::reject(self, object, None, report).await?;
             return Ok(Verdict::Done);
         };
         let (batches, rows) = self.recorded(run).await?;
@@ -180,8 +201,8 @@ impl<'a> Cutting<'a> {
             Ok(problem) => self.end(problem).await,
             Err(Cut::Again(why)) => Ok(Verdict::Again { after_seconds: 1, why: why.to_owned() }),
             Err(Cut::Reject(problem)) => {
-                manifest::reject(self.pipeline, &self.run.object, setting_report(&problem)).await?;
-                self.pipeline.mark_over(&self.run).await?;
+                let begun = Some(self.run.started_at);
+                manifest::reject(self.pipeline, &self.run.object, begun, setting_report(&problem)).await?;
                 Ok(Verdict::Done)
             }
         }
@@ -244,13 +265,18 @@ impl<'a> Cutting<'a> {
             return Ok(Ok(()));
         }
         self.recorded = number;
-        tracing::info!(run = %self.run.run, batch = number, inputs = batch.inputs.len(), rejected = batch.rejected.len(), "recorded");
+        pipeline.count(&metrics::BATCHES, 1);
+        pipeline.count(&metrics::INPUTS, batch.rows.read);
+        pipeline.count(&metrics::INPUTS_REJECTED, batch.rows.rejected);
+        pipeline.count(&metrics::INPUTS_DUPLICATE, batch.rows.duplicates);
+        tracing::info!(batch = number, inputs = batch.inputs.len(), rejected = batch.rejected.len(), "recorded");
         let now = pipeline.clock.now();
         let first = number == 1;
         // Half of the turn is for sending; what is left over goes out from its reminder.
         if seconds_between(self.started, now) * 2 < seconds_between(self.started, self.turn.ends_at) {
             let id = AttemptId { run: self.run.run.clone(), batch: number, attempt: 1 };
-            Work::with_batch(pipeline, self.turn, id, &self.run, batch).drive().await?;
+            let span = id.span();
+            Work::with_batch(pipeline, self.turn, id, &self.run, batch).drive().instrument(span).await?;
         }
         status::refresh_rows(pipeline, &self.run, Some(self.cutter.until()), first).await?;
         Ok(Ok(()))
@@ -282,7 +308,7 @@ impl<'a> Cutting<'a> {
             problem: problem.as_ref().map(report),
         };
         let end = ledger::settle(&*pipeline.store, &keys::end(&self.run.run), end).await?;
-        tracing::info!(run = %self.run.run, batches = end.batches, read = end.rows.read, "the file has been read");
+        tracing::info!(batches = end.batches, read = end.rows.read, "the file has been read");
         if !pipeline.check_run(&self.run, keys::block_of(end.batches)).await? {
             status::refresh(pipeline, &self.run, true).await?;
         }

@@ -103,6 +103,13 @@ pub struct AttemptId {
     pub attempt: u32,
 }
 
+impl AttemptId {
+    /// The span of work on it: its fields stand on every log line of that work. `collection_id` is filled in when it is known.
+    pub fn span(&self) -> tracing::Span {
+        tracing::info_span!("attempt", run = %self.run, batch = self.batch, attempt = self.attempt, collection_id = tracing::field::Empty)
+    }
+}
+
 impl fmt::Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} batch {} attempt {}", self.run, self.batch, self.attempt)

@@ -20,6 +20,7 @@ use pipeline::ledger::{
 };
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::messages::{Reminder, RetryOrder};
+use pipeline::notice::RunEnded;
 use pipeline::ports::{Completed, Listing, ObjectInfo, PartTag, PortError, Store, Stored, Tag, UploadId, Written};
 use pipeline::status::Status;
 use serde::Serialize;
@@ -136,6 +137,19 @@ const CONTRACTS: &[Contract] = &[
         ],
     },
     Contract { again: record::<FileReport>, files: &["file-report"], may_be_missing: &[] },
+    Contract {
+        again: record::<RunEnded>,
+        files: &["notice.run-ended"],
+        may_be_missing: &[
+            "/collector",
+            "/input/version_id",
+            "/input/etag",
+            "/input/bytes",
+            "/failed",
+            "/failed/key",
+            "/problem",
+        ],
+    },
     Contract { again: reminder, files: &["message.reminder"], may_be_missing: &[] },
     Contract { again: retry_order, files: &["message.retry-order"], may_be_missing: &[] },
 ];

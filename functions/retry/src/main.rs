@@ -11,5 +11,5 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init();
     let world = &World::from_env(Role::Retry).await?;
     let handler = |body: String, turn: Turn| async move { world.pipeline.retry(&body, &turn).await };
-    lambda::serve_queue(&world.worker, handler).await.map_err(anyhow::Error::from_boxed)
+    lambda::serve_queue(&world.worker, &world.metrics, handler).await.map_err(anyhow::Error::from_boxed)
 }

@@ -10,10 +10,6 @@ use pipeline::messages::Turn;
 async fn main() -> anyhow::Result<()> {
     telemetry::init();
     let world = &World::from_env(Role::Sweep).await?;
-    let handler = |turn: Turn| async move {
-        let swept = world.pipeline.sweep(&world.inputs, &turn).await?;
-        telemetry::metrics(world.pipeline.clock.now(), &swept);
-        Ok(swept)
-    };
-    lambda::serve_schedule(&*world.pipeline.clock, handler).await.map_err(anyhow::Error::from_boxed)
+    let handler = |turn: Turn| async move { world.pipeline.sweep(&world.inputs, &turn).await };
+    lambda::serve_schedule(&*world.pipeline.clock, &world.metrics, handler).await.map_err(anyhow::Error::from_boxed)
 }

@@ -13,5 +13,5 @@ async fn main() -> anyhow::Result<()> {
     let world = &World::from_env(Role::Trigger).await?;
     let handler =
         |object: InputObject, turn: Turn| async move { world.pipeline.trigger(&world.inputs, &object, &turn).await };
-    lambda::serve_drops(&world.worker, handler).await.map_err(anyhow::Error::from_boxed)
+    lambda::serve_drops(&world.worker, &world.metrics, handler).await.map_err(anyhow::Error::from_boxed)
 }

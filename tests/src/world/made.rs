@@ -16,6 +16,8 @@ use super::cuts::Cuts;
 use super::dice::Dice;
 use super::outside::Outside;
 use super::people::People;
+use crate::watched::Watched;
+
 use super::{Crowd, Plan, Repeats, STRAYS, World, files, ports};
 
 impl World {
@@ -64,12 +66,15 @@ impl World {
         let token = token.expect("the secret is there").expect("a token");
         let client =
             dca::Client::new(wire, Arc::new(token), Arc::new(clock.clone())).with_backoff(dca::Backoff::none());
+        let watched = Watched::default();
         let pipeline = Pipeline {
             store: Arc::new(ports::CutStore(store.clone(), cuts.clone())),
             queues: Arc::new(ports::CutQueues(queues.clone(), cuts.clone())),
             api: Arc::new(ports::CutApi(client, cuts.clone())),
             clock: Arc::new(clock.clone()),
             policy: policy.clone(),
+            notices: Arc::new(ports::CutNotices(watched.clone(), cuts.clone())),
+            metrics: Arc::new(watched.clone()),
             alone_since: None,
         };
         let events = MemoryQueue::new("events", settings);
@@ -101,6 +106,7 @@ impl World {
             queues,
             events,
             dropped,
+            watched,
             cuts,
             began,
             clock,

@@ -35,6 +35,8 @@ use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::{later, seconds_between};
 use pipeline::words::InputObject;
 
+use crate::watched::Watched;
+
 use checks::Broken;
 use cuts::{Cut, Cuts};
 use dice::Dice;
@@ -84,6 +86,8 @@ pub struct World {
     pub events: MemoryQueue,
     /// The files that were dropped, with what should become of their rows.
     pub dropped: Vec<files::Dropped>,
+    /// Who watches, and is told of runs.
+    pub watched: Watched,
     /// Faults and trace.
     pub cuts: Cuts,
     /// When it began.

@@ -188,6 +188,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("message", &["delay", "delete", "give-back", "set-aside"]),
+    ("notify", &["run-ended"]),
     ("open", &["input"]),
     ("read", &["dataset", "input"]),
     ("replace", &["collector-gate", "status", "token-gate"]),

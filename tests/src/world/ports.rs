@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use pipeline::notice::RunEnded;
 use pipeline::ports::*;
 use pipeline::words::InputObject;
 
@@ -100,6 +101,17 @@ impl<Q: Queues> Queues for CutQueues<Q> {
         };
         bodies.iter().for_each(|body| secrets::listen(&self.1, about, body.as_bytes()));
         self.1.around(Point::new("send", about), &bodies.concat(), self.0.send(queue, bodies, delay_seconds)).await
+    }
+}
+
+/// Whoever is told of runs, with cuts.
+pub(super) struct CutNotices<N>(pub(super) N, pub(super) Cuts);
+
+#[async_trait]
+impl<N: Notices> Notices for CutNotices<N> {
+    async fn run_ended(&self, ended: &RunEnded) -> Result<(), PortError> {
+        secrets::listen(&self.1, "notice", &serde_json::to_vec(ended).expect("a notice"));
+        self.1.around(Point::new("notify", "run-ended"), &ended.manifest, self.0.run_ended(ended)).await
     }
 }
 

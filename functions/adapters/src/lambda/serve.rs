@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::drops::NotDone;
 use super::{Deliveries, NoMessageId, Worker, ends_at};
+use crate::emf::Emf;
 use crate::text_of;
 
-/// Hands messages to the handler until Lambda ends the process.
-pub async fn serve_queue<D, H, F>(worker: &Worker<D>, handler: H) -> Result<(), Error>
+/// Hands messages to the handler until Lambda ends the process; metrics are told at the end of each turn.
+pub async fn serve_queue<D, H, F>(worker: &Worker<D>, metrics: &Emf, handler: H) -> Result<(), Error>
 where
     D: Deliveries,
     H: Fn(String, Turn) -> F,
@@ -22,13 +23,15 @@ where
     let handler = &handler;
     let invoked = |event: LambdaEvent<SqsEvent>| async move {
         let ends_at = ends_at(event.context.deadline, worker.clock().now());
-        worker.batch(event.payload, ends_at, handler).await
+        let done = worker.batch(event.payload, ends_at, handler).await;
+        metrics.flush(worker.clock().now());
+        done
     };
     run(service_fn(invoked)).await
 }
 
-/// Hands dropped objects to the handler until Lambda ends the process.
-pub async fn serve_drops<D, H, F>(worker: &Worker<D>, handler: H) -> Result<(), Error>
+/// Hands dropped objects to the handler until Lambda ends the process; metrics as above.
+pub async fn serve_drops<D, H, F>(worker: &Worker<D>, metrics: &Emf, handler: H) -> Result<(), Error>
 where
     D: Deliveries,
     H: Fn(InputObject, Turn) -> F,
@@ -37,13 +40,16 @@ where
     let handler = &handler;
     let invoked = |event: LambdaEvent<Value>| async move {
         let ends_at = ends_at(event.context.deadline, worker.clock().now());
-        worker.drops(event.payload, &event.context.request_id, ends_at, handler).await
+        let done = worker.drops(event.payload, &event.context.request_id, ends_at, handler).await;
+        metrics.flush(worker.clock().now());
+        done
     };
     run(service_fn(invoked)).await
 }
 
-/// Runs the handler whenever the schedule says so, until Lambda ends the process. What the event holds does not matter.
-pub async fn serve_schedule<T, H, F>(clock: &dyn Clock, handler: H) -> Result<(), Error>
+/// Runs the handler whenever the schedule says so, until Lambda ends the process; metrics as above. What the event holds does not
+/// matter.
+pub async fn serve_schedule<T, H, F>(clock: &dyn Clock, metrics: &Emf, handler: H) -> Result<(), Error>
 where
     T: Serialize,
     H: Fn(Turn) -> F,
@@ -53,7 +59,9 @@ where
     let invoked = |event: LambdaEvent<Value>| async move {
         let (message_id, sent_at) = (event.context.request_id, clock.now());
         let turn = Turn { message_id, sent_at, receives: 1, ends_at: ends_at(event.context.deadline, sent_at) };
-        handler(turn).await.map_err(NotDone::from)
+        let done = handler(turn).await.map_err(NotDone::from);
+        metrics.flush(clock.now());
+        done
     };
     run(service_fn(invoked)).await
 }

@@ -4,6 +4,7 @@ mod costs;
 mod files;
 mod paid;
 pub(super) mod secrets;
+mod watched;
 
 use dropcollect::queue::DeadLetter;
 
@@ -64,6 +65,11 @@ pub const PROPERTIES: &[(&str, &str)] = &[
     ),
     ("looks_are_bounded", "A collection is looked at as often as the logarithm of its duration allows."),
     ("calls_are_bounded", "Calls to AWS are bounded by batches, attempts and deliveries."),
+    (
+        "runs_are_told",
+        "Whoever wants to know is told of every run that is over, with what its manifest says, and of nothing else.",
+    ),
+    ("metrics_are_true", "Metrics never count more than there is, and all of it where no handler was disturbed."),
 ];
 
 /// Checks a world at rest: the first broken property is the error.
@@ -83,6 +89,8 @@ pub fn check(world: &World) -> Result<Tally, Broken> {
     paid.records_are_not_failures().map_err(broken("records_are_not_failures"))?;
     costs::looks_are_bounded(world).map_err(broken("looks_are_bounded"))?;
     costs::calls_are_bounded(world).map_err(broken("calls_are_bounded"))?;
+    watched::runs_are_told(world).map_err(broken("runs_are_told"))?;
+    watched::metrics_are_true(world).map_err(broken("metrics_are_true"))?;
     Ok(Tally::of(world))
 }
 
