@@ -60,13 +60,18 @@ fn resource(function: &str) -> String {
     format!("{}{rest}Function", first.to_ascii_uppercase())
 }
 
-/// The template as the local AWS takes it: the same but for four things, each for a reason.
+/// The template as the local AWS takes it: the same but for a few things, each for a reason.
 pub fn for_ministack(functions: &Path) -> Result<Value> {
     let mut template = load()?;
+    // The copy that is deployed lies in another folder than the files that it names.
+    let application = &mut template["Metadata"]["AWS::ServerlessRepo::Application"];
+    for file in ["LicenseUrl", "ReadmeUrl"] {
+        application[file] = json!(workspace().join(application[file].as_str().context("a file")?).canonicalize()?);
+    }
+    // It knows no Fn::Join in conditions.
+    template["Conditions"]["InVpc"] = json!({"Fn::Not": [{"Fn::Equals": [{"Ref": "SubnetIds"}, ""]}]});
     let resources = template["Resources"].as_object_mut().context("no resources")?;
-    // Its requests are plain http, and it does enforce bucket policies.
-    resources.remove("InputBucketPolicy").context("no InputBucketPolicy")?;
-    resources.remove("DatasetBucketPolicy").context("no DatasetBucketPolicy")?;
+    allow_plain_http(resources);
     for function in FUNCTIONS {
         let properties = resources[&resource(function)]["Properties"].as_object_mut().context("no properties")?;
         // What was built by cargo is deployed, not what cargo-lambda would build.
@@ -79,6 +84,25 @@ pub fn for_ministack(functions: &Path) -> Result<Value> {
     }
     allow_batches(&mut template["Resources"]);
     Ok(template)
+}
+
+/// The policy of a bucket or a queue that lets in nothing but TLS: whether this statement is it.
+pub fn is_only_tls(statement: &Value) -> bool {
+    statement["Effect"] == "Deny" && statement["Condition"] == json!({"Bool": {"aws:SecureTransport": false}})
+}
+
+/// Requests to MiniStack are plain http, and it does enforce the policies of buckets.
+fn allow_plain_http(resources: &mut Map<String, Value>) {
+    resources.retain(|_, resource| {
+        if resource["Type"] != "AWS::S3::BucketPolicy" && resource["Type"] != "AWS::SQS::QueuePolicy" {
+            return true;
+        }
+        let statements = resource["Properties"]["PolicyDocument"]["Statement"].as_array_mut();
+        statements.is_some_and(|statements| {
+            statements.retain(|statement| !is_only_tls(statement));
+            !statements.is_empty()
+        })
+    });
 }
 
 /// Makes waits short that a test would have to sit out: a function's turn, which a send may stay in doubt for; the time until a message

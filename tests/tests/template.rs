@@ -1,5 +1,6 @@
 //! What `template.yaml` promises beyond what the linters look at: neither of them notices a misspelt `ReportBatchItemFailures`, a
-//! visibility time-out that is too short, or a bucket that the functions could write to. Permissions: `template_permissions.rs`.
+//! visibility time-out that is too short, or a bucket that the functions could write to. Permissions: `template_permissions.rs`; what a
+//! parameter adds to every resource, and what a person sees of the stack: `template_options.rs`.
 #![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
 use std::sync::LazyLock;
@@ -292,7 +293,34 @@ fn queues_take_the_largest_message_and_encrypt_it() {
     assert_eq!(queues.len(), 6);
     for queue in queues {
         assert_eq!(number(&queue, "MaximumMessageSize"), 1_048_576, "{queue}");
-        assert_eq!(property(&queue, "SqsManagedSseEnabled"), true, "{queue}");
+        let sse = json!({"Fn::If": ["OwnKey", false, true]});
+        assert_eq!(property(&queue, "SqsManagedSseEnabled"), sse, "{queue}");
+    }
+}
+
+#[test]
+fn queues_are_reached_by_tls_only() {
+    for queue in resources_of("AWS::SQS::Queue") {
+        let policy = format!("{queue}Policy");
+        // SQS keeps one policy of a queue: a second resource would overwrite the first.
+        assert_eq!(property(&policy, "Queues"), json!([{"Ref": queue}]));
+        let statements = property(&policy, "PolicyDocument/Statement");
+        let only_tls: Vec<_> = statements.as_array().unwrap().iter().filter(|one| template::is_only_tls(one)).collect();
+        let [statement] = only_tls.as_slice() else { panic!("{policy} has {} such statements", only_tls.len()) };
+        assert_eq!((&statement["Principal"], &statement["Action"]), (&json!("*"), &json!("sqs:*")));
+        assert_eq!(statement["Resource"], json!({"Fn::GetAtt": [queue, "Arn"]}));
+    }
+    assert_eq!(resources_of("AWS::SQS::QueuePolicy").len(), 6);
+}
+
+#[test]
+fn no_change_of_a_parameter_replaces_a_queue() {
+    // Messages in flight would go with it. A name is all that replaces a standard queue.
+    let id = json!({"Id": {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}});
+    for queue in resources_of("AWS::SQS::Queue") {
+        assert!(property(&queue, "FifoQueue").is_null(), "{queue}");
+        let name = property(&queue, "QueueName");
+        assert!(name.is_null() || name["Fn::Sub"][1] == id, "{queue}");
     }
 }
 
@@ -319,7 +347,7 @@ fn buckets_are_private_encrypted_and_outlive_the_stack() {
         }
         let encryption =
             "BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm";
-        assert_eq!(property(bucket, encryption), "AES256");
+        assert_eq!(property(bucket, encryption), json!({"Fn::If": ["OwnKey", "aws:kms", "AES256"]}));
         assert_eq!(at(&format!("/Resources/{bucket}/DeletionPolicy")), "RetainExceptOnCreate");
         assert_eq!(at(&format!("/Resources/{bucket}/UpdateReplacePolicy")), "Retain");
     }
@@ -347,13 +375,13 @@ fn uploads_that_nobody_completes_are_swept_away() {
 }
 
 #[test]
-fn of_the_dataset_bucket_only_the_ledger_expires() {
+fn of_the_dataset_bucket_only_the_ledger_and_status_expire() {
     let rules = property("DatasetBucket", "LifecycleConfiguration/Rules");
     let expiring = rules.as_array().unwrap().iter().filter(|rule| rule.to_string().contains("Expiration"));
-    let expiring: Vec<_> = expiring.collect();
-    assert_eq!(expiring.len(), 1);
-    assert_eq!(expiring[0]["Prefix"], "ledger/");
-    assert_eq!(expiring[0]["ExpirationInDays"], json!({"Ref": "LedgerRetentionDays"}));
+    let expiring: Vec<_> = expiring.map(|rule| (rule["Prefix"].clone(), rule["ExpirationInDays"].clone())).collect();
+    // A run is known, and shown, as long as its records are there; what was paid for stays.
+    let days = json!({"Ref": "LedgerRetentionDays"});
+    assert_eq!(expiring, [(json!("ledger/"), days.clone()), (json!("status/"), days)]);
 }
 
 #[test]
