@@ -12,6 +12,7 @@ mod functions;
 mod peers;
 mod polling;
 mod rows;
+mod scale;
 mod startup;
 
 fn main() -> anyhow::Result<()> {
@@ -28,6 +29,7 @@ fn main() -> anyhow::Result<()> {
         "cost" => said(&cost::in_memory(arguments)?),
         "cost-wire" => said(&cost::on_the_wire(arguments)?),
         "polling" => said(&polling::run()?),
+        "scale" => said(&scale::run()),
         other => bail!("there is no part {other:?}; see bench/run"),
     }
 }

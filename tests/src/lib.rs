@@ -3,6 +3,7 @@
 pub mod built;
 pub mod cloud;
 pub mod conformance;
+pub mod dashboard;
 pub mod processes;
 pub mod stack;
 pub mod story;

@@ -3,8 +3,12 @@
 //! parameter adds to every resource, and what a person sees of the stack: `template_options.rs`.
 #![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use adapters::config::{Config, Role};
+use adapters::telemetry;
 use dropcollect_tests::template;
 use pipeline::policy::{Policy, limits};
 use serde_json::{Value, json};
@@ -157,38 +161,47 @@ fn logs_are_json_and_do_not_stay_for_ever() {
 
 // ---- settings ----
 
+/// The variables that a function of this role asks for.
+fn asked(role: Role) -> BTreeSet<String> {
+    let asked = RefCell::new(BTreeSet::new());
+    // Nothing is set, so it asks for all of them, and cannot start.
+    let config = Config::from(role, |name| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    });
+    assert!(config.is_err());
+    asked.into_inner()
+}
+
 #[test]
-fn every_variable_of_the_functions_is_set_and_no_other() {
+fn every_variable_that_the_code_reads_is_set_and_every_one_that_is_set_is_read() {
     let variables = at("/Globals/Function/Environment/Variables");
-    let names: Vec<_> = variables.as_object().unwrap().keys().cloned().collect();
-    let expected = sorted([
-        "DATASET_BUCKET",
-        "POLL_QUEUE_URL",
-        "RETRY_QUEUE_URL",
-        "BRIGHT_DATA_API_TOKEN_SECRET",
-        "BRIGHT_DATA_API_URL",
-        "BRIGHT_DATA_COLLECTOR_ID",
-        "BATCH_INPUTS_MAX",
-        "BATCH_BYTES_MAX",
-        "ATTEMPTS_MAX",
-        "COLLECTION_DEADLINE_SECONDS",
-        "RETRY_UNATTRIBUTED",
-        "RETRY_CODES",
-        "OUTPUT_FORMAT",
-        "OUTPUT_COMPRESSION",
-        "ON_IN_DOUBT",
-        "IN_DOUBT_WINDOW_SECONDS",
-        "TRIGGER_VERSION",
-        "TRIGGER_QUEUE",
-        "TRIGGER_QUEUE_NEXT",
-        "TRIGGER_DEADLINE",
-        "TRIGGER_NO_DOWNLOADS",
-        "TRIGGER_OVERRIDE_INCOMPATIBLE_SCHEMA",
-        "TRIGGER_OVERRIDE_INCOMPATIBLE_INPUT_SCHEMA",
-    ]);
-    assert_eq!(names, expected);
+    let set: BTreeSet<_> = variables.as_object().unwrap().keys().cloned().collect();
+    let mut read: BTreeSet<_> =
+        [Role::Trigger, Role::Poll, Role::Retry, Role::Sweep].into_iter().flat_map(asked).collect();
+    // Not for a stack: the token itself, and another AWS.
+    for other in ["BRIGHT_DATA_API_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"] {
+        assert!(read.remove(other), "{other} is not read");
+    }
+    // The one that is read outside of `config`, by `telemetry`.
+    read.insert("RUST_LOG".to_owned());
+    assert_eq!(set, read);
     for (function, ..) in FUNCTIONS {
         assert!(property(function, "Environment").is_null(), "{function} has variables of its own");
+    }
+}
+
+#[test]
+fn the_log_is_filtered_by_the_code_so_that_metrics_are_never_dropped() {
+    // Lambda takes a line without a level for INFO.
+    for (function, ..) in FUNCTIONS {
+        assert_eq!(property(function, "LoggingConfig/ApplicationLogLevel"), "TRACE", "{function}");
+    }
+    assert_eq!(at("/Globals/Function/Environment/Variables/RUST_LOG"), json!({"Ref": "LogLevel"}));
+    for level in at("/Parameters/LogLevel/AllowedValues").as_array().unwrap() {
+        let directives = telemetry::directives(|name| (name == "RUST_LOG").then(|| level.as_str().unwrap().to_owned()));
+        let level = level.as_str().unwrap().to_lowercase();
+        assert!(directives.contains(&format!("pipeline={level}")), "{level}: {directives}");
     }
 }
 

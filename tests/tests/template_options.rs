@@ -47,6 +47,7 @@ fn with_a_key_of_ones_own_everything_at_rest_is_encrypted_with_it() {
         ("AWS::SQS::Queue", "KmsMasterKeyId"),
         ("AWS::Logs::LogGroup", "KmsKeyId"),
         ("AWS::SecretsManager::Secret", "KmsKeyId"),
+        ("AWS::SNS::Topic", "KmsMasterKeyId"),
     ] {
         let found = properties_of(kind);
         assert!(!found.is_empty(), "{kind}");
@@ -84,7 +85,9 @@ fn nothing_is_traced_unless_it_is_asked_for() {
 // ---- tags ----
 
 /// Types of resources that have tags as a list of keys and values.
-const TAGGED: [&str; 5] = [
+const TAGGED: [&str; 7] = [
+    "AWS::CloudWatch::Alarm",
+    "AWS::SNS::Topic",
     "AWS::IAM::Role",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
@@ -92,7 +95,16 @@ const TAGGED: [&str; 5] = [
     "AWS::SecretsManager::Secret",
 ];
 /// Types that cannot be tagged.
-const UNTAGGED: [&str; 3] = ["AWS::IAM::ManagedPolicy", "AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"];
+const UNTAGGED: [&str; 7] = [
+    "AWS::CloudWatch::Dashboard",
+    // It has tags since 2025, but not every linter knows them.
+    "AWS::Events::Rule",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+];
 
 #[test]
 fn every_resource_says_which_application_and_which_stack_it_belongs_to() {

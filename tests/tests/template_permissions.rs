@@ -52,11 +52,44 @@ fn allowed_on(role: &str, name: &str) -> Vec<String> {
     actions
 }
 
+/// What roles have only if a parameter asks for it.
+const OPTIONS: [(&str, &str); 3] = [("OwnKey", "KeyPolicy"), ("InVpc", "NetworkPolicy"), ("Traced", "TracingPolicy")];
+
 #[test]
-fn no_role_borrows_a_managed_policy() {
+fn a_role_has_more_only_if_a_parameter_asks_for_it() {
+    let options =
+        OPTIONS.map(|(condition, policy)| json!({"Fn::If": [condition, {"Ref": policy}, {"Ref": "AWS::NoValue"}]}));
     for role in ROLES {
-        assert!(resource(role)["Properties"]["ManagedPolicyArns"].is_null(), "{role}");
+        assert_eq!(resource(role)["Properties"]["ManagedPolicyArns"], json!(options), "{role}");
     }
+    for (condition, policy) in OPTIONS {
+        assert_eq!(resource(policy)["Condition"], condition);
+    }
+}
+
+#[test]
+fn what_a_parameter_adds_is_no_more_than_it_needs() {
+    let statements = |policy: &str| resource(policy)["Properties"]["PolicyDocument"]["Statement"].clone();
+    let key = json!([{
+        "Sid": "UseKey", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": {"Ref": "KmsKeyArn"},
+    }]);
+    assert_eq!(statements("KeyPolicy"), key);
+    // X-Ray has no resources for these; EC2 has none before an interface is made, and our own code may do none of it.
+    let trace = json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"]);
+    assert_eq!(
+        statements("TracingPolicy"),
+        json!([{"Sid": "Trace", "Effect": "Allow", "Action": trace, "Resource": "*"}])
+    );
+    let network = statements("NetworkPolicy");
+    let [allowed, denied] = network.as_array().unwrap().as_slice() else { panic!("two statements expected") };
+    for action in list(&allowed["Action"]) {
+        assert!(action.as_str().unwrap().starts_with("ec2:") && !action.as_str().unwrap().contains('*'), "{action}");
+    }
+    assert_eq!(
+        (&denied["Effect"], &denied["Action"], &denied["Resource"]),
+        (&json!("Deny"), &json!("ec2:*"), &json!("*"))
+    );
+    assert_eq!(denied["Condition"], json!({"Null": {"lambda:SourceFunctionArn": false}}));
 }
 
 #[test]
@@ -163,10 +196,10 @@ fn messages_go_only_where_the_design_sends_them() {
     let queues = ["InputQueue", "PollQueue", "RetryQueue"];
     let dead = ["InputDeadLetterQueue", "PollDeadLetterQueue", "RetryDeadLetterQueue"];
     for (role, receives, sends) in [
-        ("TriggerRole", Some("InputQueue"), vec!["PollQueue", "InputDeadLetterQueue"]),
+        ("TriggerRole", Some("InputQueue"), vec!["PollQueue", "RetryQueue", "InputDeadLetterQueue"]),
         ("PollRole", Some("PollQueue"), vec!["PollQueue", "RetryQueue", "PollDeadLetterQueue"]),
-        ("RetryRole", Some("RetryQueue"), vec!["PollQueue", "RetryDeadLetterQueue"]),
-        ("SweepRole", None, vec!["PollQueue"]),
+        ("RetryRole", Some("RetryQueue"), vec!["PollQueue", "RetryQueue", "RetryDeadLetterQueue"]),
+        ("SweepRole", None, vec!["PollQueue", "RetryQueue"]),
     ] {
         for queue in queues.into_iter().chain(dead) {
             let allowed = allowed_on(role, queue);
@@ -208,7 +241,8 @@ fn everyone_logs_to_its_own_group() {
 #[test]
 fn only_the_input_bucket_sends_to_the_input_queue() {
     let statements = resource("InputQueuePolicy")["Properties"]["PolicyDocument"]["Statement"].clone();
-    let [statement] = statements.as_array().unwrap().as_slice() else { panic!("one statement expected") };
+    let allowed: Vec<_> = statements.as_array().unwrap().iter().filter(|one| one["Effect"] == "Allow").collect();
+    let [statement] = allowed.as_slice() else { panic!("one statement expected") };
     assert_eq!(statement["Principal"], json!({"Service": "s3.amazonaws.com"}));
     assert_eq!(statement["Action"], "sqs:SendMessage");
     assert_eq!(statement["Condition"]["StringEquals"], json!({"aws:SourceAccount": {"Ref": "AWS::AccountId"}}));

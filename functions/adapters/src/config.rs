@@ -48,7 +48,7 @@ pub struct Config {
     pub dataset_bucket: String,
     /// `POLL_QUEUE_URL`; as above.
     pub poll_queue_url: String,
-    /// `RETRY_QUEUE_URL`; empty also for [`Role::Trigger`] and [`Role::Sweep`], which never send there.
+    /// `RETRY_QUEUE_URL`; as above.
     pub retry_queue_url: String,
     /// `EVENT_BUS_NAME`: name or ARN of the event bus that is told when a run is over; `None` for nobody.
     pub event_bus: Option<String>,
@@ -92,7 +92,7 @@ impl Config {
         let config = Self {
             dataset_bucket: read.text("DATASET_BUCKET", cloud),
             poll_queue_url: read.queue("POLL_QUEUE_URL", cloud),
-            retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud && !matches!(role, Role::Trigger | Role::Sweep)),
+            retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud),
             event_bus: read.get("EVENT_BUS_NAME"),
             stack: read.get("STACK_NAME").unwrap_or_else(|| STACK.to_owned()),
             token: read.token(cloud),
@@ -231,10 +231,10 @@ impl Reader<'_> {
     }
 
     /// `TRIGGER_QUEUE_NEXT` and so on, under the names that they have in an object's user metadata. `confirm-cancel` is none of
-    /// them: it replaces a running job, so only a file can ask for it.
+    /// them: it replaces a running job, so only a file can ask for it. Nor is `name`, which tells runs and batches apart.
     fn trigger_defaults(&mut self) -> BTreeMap<String, String> {
         let mut defaults = BTreeMap::new();
-        for option in OPTIONS.into_iter().filter(|option| *option != "confirm-cancel") {
+        for option in OPTIONS.into_iter().filter(|option| !["confirm-cancel", "name"].contains(option)) {
             let name = format!("TRIGGER_{}", option.to_ascii_uppercase().replace('-', "_"));
             let Some(value) = self.get(&name) else { continue };
             let default = BTreeMap::from([(option.to_owned(), value.clone())]);

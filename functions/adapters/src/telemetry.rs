@@ -34,7 +34,7 @@ pub fn terminal() {
 
 /// The filter. Our own crates speak at the level asked for; HTTP and AWS ones print headers at `debug`, so they only warn unless
 /// `RUST_LOG` asks for them by name.
-fn directives(lookup: impl Fn(&str) -> Option<String>) -> String {
+pub fn directives(lookup: impl Fn(&str) -> Option<String>) -> String {
     if let Some(asked) = lookup("RUST_LOG") {
         return if asked.contains([',', '=']) { asked } else { ours(&asked) };
     }

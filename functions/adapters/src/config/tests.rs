@@ -130,8 +130,9 @@ fn all_problems_are_told_with_their_variables() {
 #[test]
 fn roles_need_different_things() {
     let without = |name: &str| LEAST.into_iter().filter(|(known, _)| *known != name).collect::<Vec<_>>();
-    assert!(read(Role::Trigger, &without("RETRY_QUEUE_URL")).is_ok());
-    assert!(read(Role::Retry, &without("RETRY_QUEUE_URL")).is_err());
+    for role in [Role::Trigger, Role::Poll, Role::Retry, Role::Sweep] {
+        assert!(read(role, &without("RETRY_QUEUE_URL")).is_err());
+    }
     assert!(read(Role::Trigger, &without("POLL_QUEUE_URL")).is_err());
     assert!(read(Role::Local, &[]).unwrap().token.is_none());
 }
