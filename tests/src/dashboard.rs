@@ -44,8 +44,8 @@ pub fn drawing() -> Result<String> {
         while canvas.len() <= y + height {
             canvas.push(vec![' '; 24 * COLUMN + 1]);
         }
-        for line in y..=y + height {
-            for column in x..=x + width {
+        for (line, row) in canvas.iter_mut().enumerate().skip(y).take(height + 1) {
+            for (column, place) in row.iter_mut().enumerate().skip(x).take(width + 1) {
                 let edge = (line == y || line == y + height, column == x || column == x + width);
                 let drawn = match edge {
                     (true, true) => '+',
@@ -53,8 +53,8 @@ pub fn drawing() -> Result<String> {
                     (false, true) => '|',
                     (false, false) => continue,
                 };
-                if canvas[line][column] != '+' {
-                    canvas[line][column] = drawn;
+                if *place != '+' {
+                    *place = drawn;
                 }
             }
         }
