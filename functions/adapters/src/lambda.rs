@@ -172,8 +172,9 @@ impl<D: Deliveries> Worker<D> {
             return false;
         }
         let poison = self.failures_max.is_some_and(|max| turn.receives >= max);
-        // The handler may panic when it is called, and at every step.
-        let work = AssertUnwindSafe(async { handler(delivery.body.clone(), turn).await }).catch_unwind();
+        // The handler may panic when it is called, and at every step. Its future is large and deep; in a box, it is moved as a pointer, and the
+        // compiler can lay out what is around it.
+        let work = AssertUnwindSafe(async { Box::pin(handler(delivery.body.clone(), turn)).await }).catch_unwind();
         match self.kept_invisible(delivery, work).await {
             Ok(Ok(Verdict::Done)) => true,
             Ok(Ok(Verdict::Again { after_seconds, why })) => {

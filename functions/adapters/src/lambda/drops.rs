@@ -81,7 +81,7 @@ where
     let Dropped { objects, malformed } = dropped;
     let mut sum = Ok(Verdict::Done);
     for object in objects {
-        let result = handler(object, turn.clone()).await;
+        let result = Box::pin(handler(object, turn.clone())).await;
         sum = worse(sum, result);
     }
     if malformed.is_empty() {
