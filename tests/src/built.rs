@@ -1,16 +1,19 @@
 //! What this workspace builds, as tests run it: the functions as MiniStack takes them, and the simulator of the API.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+use dropcollect::simulator::{Request, Scenario, Service, serve};
+use jiff::Timestamp;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
-use crate::cloud::{FUNCTIONS, Running, write_executable};
+use crate::cloud::{FUNCTIONS, write_executable};
 use crate::template::workspace;
 
 /// Builds the binaries of the workspace (nothing to do where `cargo test --workspace` was preceded by it) and says where they are.
@@ -38,24 +41,31 @@ pub fn stage_functions(binaries: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A running simulator of the API.
+/// A simulator of the API, which serves on a port of 127.0.0.1 until this goes out of scope.
 pub struct Simulator {
-    _process: Running,
+    service: Arc<Mutex<Service>>,
     address: String,
+    // Serving ends with it.
+    _serving: oneshot::Sender<()>,
 }
 
 impl Simulator {
-    /// Starts `dropcollect simulate` on a free port of 127.0.0.1.
-    pub fn start(binaries: &Path, scenario: &Path) -> Result<Self> {
-        let mut command = Command::new(binaries.join("dropcollect"));
-        command.args(["simulate", "--listen", "127.0.0.1:0", "--scenario"]).arg(scenario);
-        let mut process = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-        let mut lines = BufReader::new(process.child().stdout.take().context("no output")?).lines();
-        let address = lines.by_ref().find_map(|line| Some(address(&line.ok()?)?.to_owned()));
-        let address = address.context("the simulator ended and named no address")?;
-        // Whatever it says later must not stop it when the pipe is full.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { _process: process, address })
+    /// Starts it with a scenario of `tests/scenarios`, in a thread of its own: a test may be busy with other things.
+    pub fn start(scenario: &str) -> Result<Self> {
+        let path = workspace().join("tests/scenarios").join(scenario);
+        let service = Arc::new(Mutex::new(Service::new(Scenario::find(&path.to_string_lossy())?)));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let (serving, over) = oneshot::channel();
+        let served = Arc::clone(&service);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        std::thread::spawn(move || runtime.block_on(serve(listener, served, over)));
+        Ok(Self { service, address, _serving: serving })
     }
 
     /// Its base address, for `BRIGHT_DATA_API_URL`.
@@ -63,31 +73,33 @@ impl Simulator {
         &self.address
     }
 
+    /// Changes the scenario from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Scenario)) {
+        self.service().change(change);
+    }
+
+    /// How often each endpoint gave each status, as `GET /dca/dataset 401`.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.service().calls().clone()
+    }
+
     /// What was accepted so far, in figures.
-    pub async fn summary(&self) -> Result<Value> {
-        self.known("summary").await
+    pub fn summary(&self) -> Result<Value> {
+        self.known("summary")
     }
 
     /// Every trigger that it has accepted, with its query and its inputs.
-    pub async fn jobs(&self) -> Result<Vec<Value>> {
-        Ok(serde_json::from_value(self.known("jobs").await?)?)
+    pub fn jobs(&self) -> Result<Vec<Value>> {
+        Ok(serde_json::from_value(self.known("jobs")?)?)
     }
 
-    async fn known(&self, what: &str) -> Result<Value> {
-        let host = self.address.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(host).await?;
-        // HTTP/1.0 ends the body with the connection: no client is needed to read it.
-        stream.write_all(format!("GET /_simulator/{what} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-        ensure!(head.contains(" 200 "), "{head}");
-        Ok(serde_json::from_str(body)?)
+    fn known(&self, what: &str) -> Result<Value> {
+        let request = Request::new("GET", &format!("/_simulator/{what}"), "");
+        let reply = self.service().handle(Timestamp::now(), &request);
+        Ok(serde_json::from_slice(&reply.body.into_bytes())?)
     }
-}
 
-/// The first address in a line of text.
-fn address(line: &str) -> Option<&str> {
-    let begin = line.find("http://")?;
-    line[begin..].split(|end: char| end.is_whitespace() || "\"',)".contains(end)).next()
+    fn service(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

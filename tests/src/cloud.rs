@@ -28,6 +28,8 @@ pub const REGION: &str = "us-east-1";
 pub const SECRET: &str = "dropcollect/token";
 /// What is in it.
 pub const TOKEN: &str = "token-of-the-test";
+/// Bucket of what `sam deploy` uploads.
+const ARTIFACTS: &str = "dropcollect-artifacts";
 
 /// Where the tools are, or `None` when they were not set up: then the test is skipped, with a word, unless `DROPCOLLECT_REQUIRE_E2E=1`.
 pub fn tools() -> Result<Option<PathBuf>> {
@@ -118,6 +120,7 @@ impl Cloud {
         let cloud = Self { process: Running::start(&mut command)?, folder, tools, endpoint };
         cloud.ready().await?;
         cloud.aws().secrets().create_secret().name(SECRET).secret_string(TOKEN).send().await?;
+        cloud.s3().create_bucket().bucket(ARTIFACTS).send().await?;
         Ok(Some(cloud))
     }
 
@@ -172,31 +175,31 @@ impl Cloud {
     pub async fn deploy_template(&self, name: &str, content: &Value, parameters: &[(&str, &str)]) -> Result<Stack> {
         let template = self.folder.path().join(format!("{name}.json"));
         fs::write(&template, content.to_string())?;
-        let artifacts = "dropcollect-artifacts";
-        if self.s3().head_bucket().bucket(artifacts).send().await.is_err() {
-            self.s3().create_bucket().bucket(artifacts).send().await?;
-        }
         let mut deploy = self.sam();
         deploy.arg("deploy").arg("--template-file").arg(&template);
-        deploy.args(["--stack-name", name, "--s3-bucket", artifacts, "--capabilities", "CAPABILITY_IAM"]);
+        deploy.args(["--stack-name", name, "--s3-bucket", ARTIFACTS, "--capabilities", "CAPABILITY_IAM"]);
         deploy.args(["--no-confirm-changeset", "--parameter-overrides"]);
         deploy.arg("Architecture=x86_64");
         deploy.args(parameters.iter().map(|(name, value)| format!("{name}={value}")));
-        let said = deploy.output()?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ensure!(
-            said.status.success(),
-            "sam deploy failed\n{}{}\n{}",
-            text(&said.stdout),
-            text(&said.stderr),
-            self.log()
-        );
+        said("sam deploy", deploy).await.inspect_err(|_| println!("{}", self.log()))?;
+        self.stack(name).await
+    }
 
-        let listed = self.sam().args(["list", "stack-outputs", "--stack-name", name, "--output", "json"]).output()?;
-        ensure!(listed.status.success(), "sam list failed: {}", text(&listed.stderr));
-        let outputs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&listed.stdout)?;
+    /// A stack that was deployed, by its name.
+    pub async fn stack(&self, name: &str) -> Result<Stack> {
+        let mut list = self.sam();
+        list.args(["list", "stack-outputs", "--stack-name", name, "--output", "json"]);
+        let listed = said("sam list", list).await?;
+        let outputs: Vec<BTreeMap<String, String>> = serde_json::from_str(&listed)?;
         let pair = |mut output: BTreeMap<_, _>| Some((output.remove("OutputKey")?, output.remove("OutputValue")?));
         Ok(Stack::new(outputs.into_iter().filter_map(pair).collect(), self.s3(), self.sqs()))
+    }
+
+    /// Deletes a stack as a user would, with `sam delete`.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        let mut delete = self.sam();
+        delete.args(["delete", "--stack-name", name, "--region", REGION, "--no-prompts"]);
+        said("sam delete", delete).await.map(drop)
     }
 
     /// The processes that it runs functions in.
@@ -209,11 +212,7 @@ impl Cloud {
         let mut command = self.sam();
         command.args(["remote", "invoke", function, "--stack-name", stack, "--output", "json"]);
         command.arg("--event").arg(event.to_string());
-        // The test goes on meanwhile.
-        let said = tokio::task::spawn_blocking(move || command.output()).await??;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ensure!(said.status.success(), "sam remote invoke failed: {}{}", text(&said.stdout), text(&said.stderr));
-        let answer: Value = serde_json::from_slice(&said.stdout)?;
+        let answer: Value = serde_json::from_str(&said("sam remote invoke", command).await?)?;
         ensure!(answer["FunctionError"].is_null(), "{function} has failed: {answer:#}");
         Ok(serde_json::from_str(answer["Payload"].as_str().context("no payload")?)?)
     }
@@ -241,6 +240,14 @@ impl Cloud {
     pub fn python(&self) -> PathBuf {
         self.tools.join("ministack/bin/python")
     }
+}
+
+/// Runs a command while the test goes on, and gives its output; an error if it has failed.
+async fn said(what: &str, mut command: Command) -> Result<String> {
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(output.status.success(), "{what} failed\n{}{}", text(&output.stdout), text(&output.stderr));
+    Ok(text(&output.stdout))
 }
 
 /// The account's root.

@@ -1,5 +1,6 @@
 //! Tests of the whole: the conformance suites of the ports, the simulated world, and the template in a local AWS.
 
+pub mod account;
 pub mod built;
 pub mod cloud;
 pub mod conformance;

@@ -1,4 +1,4 @@
-//! The processes that a local AWS runs functions in, as `/proc` shows them, and their sudden end.
+//! The processes that a local AWS runs functions in, as `/proc` shows them, and what is done to them.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -59,8 +59,27 @@ impl Processes {
 impl Process {
     /// Kills it; whether it was still there.
     pub fn kill(&self) -> bool {
-        let killed = Command::new("kill").args(["-KILL", &self.id.to_string()]).stderr(Stdio::null()).status();
-        killed.is_ok_and(|status| status.success())
+        self.signal("-KILL")
+    }
+
+    /// Makes it stand still, whatever it is doing; whether it was still there.
+    pub fn freeze(&self) -> bool {
+        self.signal("-STOP")
+    }
+
+    /// Whether it has not ended.
+    pub fn is_there(&self) -> bool {
+        self.signal("-0")
+    }
+
+    /// The program that it runs.
+    pub fn program(&self) -> std::io::Result<Vec<u8>> {
+        fs::read(format!("/proc/{}/exe", self.id))
+    }
+
+    fn signal(&self, signal: &str) -> bool {
+        let sent = Command::new("kill").args([signal, &self.id.to_string()]).stderr(Stdio::null()).status();
+        sent.is_ok_and(|status| status.success())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use aws_sdk_sqs::types::Message;
 use aws_sdk_sqs::types::QueueAttributeName::{
     ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed, ApproximateNumberOfMessagesNotVisible,
 };
@@ -101,6 +102,13 @@ impl Stack {
         Ok(())
     }
 
+    /// Takes an object of the dataset bucket away, and gives what was in it.
+    pub async fn take(&self, key: &str) -> Result<Value> {
+        let body = serde_json::from_str(&self.text(key).await?)?;
+        self.s3.delete_object().bucket(self.output("DatasetBucket")).key(key).send().await?;
+        Ok(body)
+    }
+
     /// The manifests that there are: each with the folder of its run.
     pub async fn manifests(&self) -> Result<Vec<(String, Value)>> {
         let mut manifests = Vec::new();
@@ -130,5 +138,39 @@ impl Stack {
             messages += self.waiting(queue).await?;
         }
         Ok(messages)
+    }
+
+    /// The messages of a dead-letter queue, by its output: what each says, and the reason that it was set aside for.
+    pub async fn set_aside(&self, queue: &str) -> Result<Vec<(String, String)>> {
+        let taken = self.received(queue).await?;
+        for message in &taken {
+            let receipt = message.receipt_handle().context("no receipt")?;
+            let shown = self.sqs.change_message_visibility().queue_url(self.output(queue)).receipt_handle(receipt);
+            shown.visibility_timeout(0).send().await?;
+        }
+        let said = |message: Message| {
+            let reason = message.message_attributes()?.get("reason")?.string_value()?.to_owned();
+            Some((message.body?, reason))
+        };
+        taken.into_iter().map(|message| said(message).context("a message without a reason")).collect()
+    }
+
+    /// Moves the messages of a dead-letter queue back, both by their outputs, as `start-message-move-task` does (MiniStack has none): the
+    /// same text under a new id.
+    pub async fn redrive(&self, dead_letters: &str, queue: &str) -> Result<()> {
+        for message in self.received(dead_letters).await? {
+            self.send(queue, message.body().context("no body")?).await?;
+            let receipt = message.receipt_handle().context("no receipt")?;
+            let delete = self.sqs.delete_message().queue_url(self.output(dead_letters)).receipt_handle(receipt);
+            delete.send().await?;
+        }
+        Ok(())
+    }
+
+    /// At most ten messages of a queue, which nobody else sees for some seconds.
+    async fn received(&self, queue: &str) -> Result<Vec<Message>> {
+        let receive = self.sqs.receive_message().queue_url(self.output(queue)).message_attribute_names("All");
+        let received = receive.max_number_of_messages(10).visibility_timeout(30).send().await?;
+        Ok(received.messages.unwrap_or_default())
     }
 }

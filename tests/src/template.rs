@@ -72,6 +72,10 @@ pub fn for_ministack(functions: &Path) -> Result<Value> {
     template["Conditions"]["InVpc"] = json!({"Fn::Not": [{"Fn::Equals": [{"Ref": "SubnetIds"}, ""]}]});
     let resources = template["Resources"].as_object_mut().context("no resources")?;
     allow_plain_http(resources);
+    // It knows no alarms over more than one metric.
+    resources.retain(|_, resource| {
+        resource["Type"] != "AWS::CloudWatch::Alarm" || resource["Properties"]["Metrics"].is_null()
+    });
     for function in FUNCTIONS {
         let properties = resources[&resource(function)]["Properties"].as_object_mut().context("no properties")?;
         // What was built by cargo is deployed, not what cargo-lambda would build.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use dropcollect_tests::account;
 use dropcollect_tests::built::{self, Simulator};
 use dropcollect_tests::cloud::{Cloud, SECRET, Stack, wait_for};
 use dropcollect_tests::stack::{DEAD_LETTER_QUEUES, Dropped};
@@ -53,7 +54,7 @@ async fn lost_answers_and_sudden_deaths_cost_nothing_twice_and_lose_nothing() ->
     let seed = std::env::var("DROPCOLLECT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
     let binaries = built::binaries()?;
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
-    let simulator = Simulator::start(&binaries, &template::workspace().join("tests/scenarios/wire.toml"))?;
+    let simulator = Simulator::start("wire.toml")?;
     let proxy = Proxy::start(simulator.address(), cloud.processes(), fates(seed)).await?;
     let functions = cloud.folder("functions")?;
     built::stage_functions(&binaries, &functions)?;
@@ -138,7 +139,7 @@ impl Test<'_> {
         let swept = self.stack.keys(&keys::sweeps(&dropped[0].object.run())).await?;
         ensure!(!swept.is_empty(), "no sweep cared for the run that looks old");
         self.every_row_is_accounted_for(&manifests)?;
-        self.nothing_was_paid_twice_and_nothing_is_orphaned(&manifests).await?;
+        account::paid_once(self.simulator, &manifests)?;
         self.resent_counts(resent, killed.values().sum())?;
         ensure!(self.proxy.seen().iter().any(|seen| seen.killed.is_some()), "nobody died while sending");
         for queue in DEAD_LETTER_QUEUES {
@@ -216,49 +217,6 @@ impl Test<'_> {
             ensure!(manifest["records"] == expected["with_records"], "{manifest:#}");
             ensure!(manifest["unmatched_records"] == 0, "{manifest:#}");
         }
-        Ok(())
-    }
-
-    /// By the simulator's own account: each attempt of a batch was accepted once, and each collection is in the manifest of its run.
-    async fn nothing_was_paid_twice_and_nothing_is_orphaned(&self, manifests: &[Value]) -> Result<()> {
-        let jobs = self.simulator.jobs().await?;
-        let mut attempts = BTreeMap::new();
-        let mut inputs = BTreeMap::new();
-        for job in &jobs {
-            let name = job["query"]["name"].as_str().context("no name")?;
-            ensure!(attempts.insert(name, job).is_none(), "{name} was accepted twice: {job:#}\n{:#}", attempts[name]);
-            for input in job["inputs"].as_array().context("no inputs")? {
-                *inputs.entry((job["collector"].to_string(), input.to_string())).or_insert(0) += 1;
-            }
-        }
-        for ((collector, input), times) in inputs {
-            // Of a file of text, what fails is sent once more, and nothing else.
-            let due = if input.contains("/flaky/") || input.contains("/dead/") { 1..=2 } else { 1..=1 };
-            ensure!(due.contains(&times), "{input} was paid for {times} times in {collector}");
-        }
-        let mut known = BTreeMap::new();
-        for manifest in manifests {
-            for entry in manifest["collections"].as_array().context("no collections")? {
-                let name = format!(
-                    "dropcollect {} {}.{}",
-                    manifest["run"].as_str().unwrap_or_default(),
-                    entry["batch"],
-                    entry["attempt"]
-                );
-                let inputs = entry["inputs"].as_u64();
-                ensure!(
-                    known.insert(entry["id"].clone().to_string(), (name, inputs)).is_none(),
-                    "{entry:#} is there twice"
-                );
-            }
-        }
-        let paid = jobs.iter().map(|job| {
-            let inputs = job["inputs"].as_array().map(|inputs| inputs.len() as u64);
-            (job["id"].to_string(), (job["query"]["name"].as_str().unwrap_or_default().to_owned(), inputs))
-        });
-        let paid: BTreeMap<_, _> = paid.collect();
-        ensure!(paid == known, "paid: {paid:#?}\nin manifests: {known:#?}");
-        ensure!(self.simulator.summary().await?["inputs_paid_again_after_success"] == 0);
         Ok(())
     }
 
