@@ -17,6 +17,7 @@ CONFIG = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1})
 s3 = boto3.client("s3", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 secrets = boto3.client("secretsmanager", config=CONFIG)
+events = boto3.client("events", config=CONFIG)
 dataset = os.environ["DATASET_BUCKET"]
 name = next(word for word in ("Trigger", "Poll", "Retry", "Sweep") if f"{word}Function" in os.environ["AWS_LAMBDA_FUNCTION_NAME"])
 
@@ -38,6 +39,10 @@ def upload(bucket, key):
     s3.complete_multipart_upload(**at, UploadId=begun, MultipartUpload=parts, IfNoneMatch="*")
     begun = s3.create_multipart_upload(**at)["UploadId"]
     s3.abort_multipart_upload(**at, UploadId=begun)
+
+
+def tell(bus):
+    events.put_events(Entries=[{"EventBusName": bus, "Source": "dropcollect", "DetailType": "Run Ended", "Detail": "{}"}])
 
 
 def address(arn):
@@ -80,6 +85,8 @@ def work(deliveries, dead, work):
         "send dead": told(lambda: sqs.send_message(QueueUrl=dead, MessageBody="{}")),
         "read dead": told(lambda: sqs.receive_message(QueueUrl=dead)),
         "receive poll": told(lambda: sqs.receive_message(QueueUrl=os.environ["POLL_QUEUE_URL"])),
+        "tell": told(lambda: tell(os.environ["EVENT_BUS_NAME"])),
+        "tell another bus": told(lambda: tell("another")),
         "token": told(lambda: secrets.get_secret_value(SecretId=os.environ["BRIGHT_DATA_API_TOKEN_SECRET"])),
         "another secret": told(lambda: secrets.get_secret_value(SecretId="another")),
     }

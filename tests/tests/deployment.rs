@@ -54,6 +54,8 @@ async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -
         expect("send dead", may(!called, refused));
         expect("read dead", refused);
         expect("receive poll", may(function == "Poll", refused));
+        expect("tell", "allowed");
+        expect("tell another bus", "AccessDeniedException");
         expect("token", "allowed");
         expect("another secret", "AccessDeniedException");
     }

@@ -3,8 +3,11 @@
 
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::line::Line;
 
@@ -13,14 +16,24 @@ mod line;
 /// Starts logging for a function. Where there is another subscriber already, it stays.
 pub fn init() {
     let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives(lookup)));
+    let filter = directives(lookup);
     let in_lambda = lookup("AWS_LAMBDA_FUNCTION_NAME").is_some();
     // `ok`: a subscriber that is there already was set on purpose.
     if in_lambda && !std::io::stdout().is_terminal() {
-        builder.fmt_fields(JsonFields::new()).event_format(Line).try_init().ok();
+        json_lines(&filter, std::io::stdout).try_init().ok();
     } else {
+        let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter));
         builder.with_writer(std::io::stderr).try_init().ok();
     }
+}
+
+/// What a function in Lambda writes to its log: one JSON object a line.
+pub fn json_lines<W>(filter: &str, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter));
+    builder.fmt_fields(JsonFields::new()).event_format(Line).with_writer(writer).finish()
 }
 
 /// Starts logging for a person at a terminal, who sees progress and results already: only errors, unless `RUST_LOG` asks for more.

@@ -71,11 +71,7 @@ mod tests {
     fn fields_of_spans_stand_beside_those_of_the_event() {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .fmt_fields(JsonFields::new())
-            .event_format(Line)
-            .with_writer(move || writer.clone())
-            .finish();
+        let subscriber = crate::telemetry::json_lines("info", move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
             let _request = info_span!("invoke", requestId = "r-1").entered();
             let attempt =
