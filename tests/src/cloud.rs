@@ -1,6 +1,7 @@
 //! A local AWS (MiniStack) for one test: started on a free port of 127.0.0.1, with IAM enforced, and stopped when it goes out of scope.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -224,21 +225,36 @@ impl Cloud {
         Ok(String::from_utf8_lossy(&said.stdout).into_owned())
     }
 
-    fn sam(&self) -> Command {
-        let mut command = Command::new(self.tools.join("sam/bin/sam"));
+    /// `sam`, for this AWS.
+    pub fn sam(&self) -> Command {
+        let mut command = Command::new(self.tool("sam/bin/sam"));
+        command.env_clear().current_dir(self.folder.path()).envs(self.variables());
         command
-            .env_clear()
-            .current_dir(self.folder.path())
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs([("HOME", self.folder.path()), ("TMPDIR", self.folder.path())])
-            .envs([("SAM_CLI_TELEMETRY", "0"), ("AWS_ENDPOINT_URL", &self.endpoint), ("AWS_DEFAULT_REGION", REGION)])
-            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
-        command
+    }
+
+    /// The variables of a command line whose AWS this is.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let folder = self.folder.path().as_os_str();
+        vec![
+            ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+            ("HOME", folder.to_owned()),
+            ("TMPDIR", folder.to_owned()),
+            ("SAM_CLI_TELEMETRY", "0".into()),
+            ("AWS_ENDPOINT_URL", (&self.endpoint).into()),
+            ("AWS_DEFAULT_REGION", REGION.into()),
+            ("AWS_ACCESS_KEY_ID", "test".into()),
+            ("AWS_SECRET_ACCESS_KEY", "test".into()),
+        ]
+    }
+
+    /// A file of the tools.
+    pub fn tool(&self, path: &str) -> PathBuf {
+        self.tools.join(path)
     }
 
     /// The Python that has boto3.
     pub fn python(&self) -> PathBuf {
-        self.tools.join("ministack/bin/python")
+        self.tool("ministack/bin/python")
     }
 }
 

@@ -55,7 +55,7 @@ fn written_out(tag: &str, inner: Value) -> Value {
 pub const FUNCTIONS: [&str; 4] = ["trigger", "poll", "retry", "sweep"];
 
 /// The resource of a function.
-fn resource(function: &str) -> String {
+pub fn resource(function: &str) -> String {
     let (first, rest) = function.split_at(1);
     format!("{}{rest}Function", first.to_ascii_uppercase())
 }
