@@ -47,7 +47,7 @@ pub(crate) async fn store(endpoint: &str) -> anyhow::Result<S3Store> {
     ];
     let value = |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let config = Config::from(Role::Poll, value)?;
-    Ok(S3Store::new(Aws::of_function(&config).await?.s3(), "bench"))
+    Ok(S3Store::new(Aws::of_function(&config)?.s3(), "bench"))
 }
 
 async fn deliver(

@@ -127,7 +127,8 @@ impl Test<'_> {
         Ok(dropped)
     }
 
-    /// Nobody saw half an object, and the dataset is there once. The parts that were left behind are the bucket's to remove.
+    /// Nobody saw half an object, and the dataset is there once. The parts that were left behind are for the bucket's
+    /// lifecycle to remove, which the template's own tests assert.
     async fn the_upload_was_taken_up(&self, large: &Dropped) -> Result<()> {
         let folder = format!("output/{}/{}/", large.object.key, large.object.run());
         let mut seen = BTreeSet::new();
@@ -145,10 +146,6 @@ impl Test<'_> {
         ensure!(output["bytes"] == body.len() && output["records"] == body.lines().count(), "{manifest:#}");
 
         ensure!(self.uploads().await?.len() == 1, "{:?}", self.uploads().await?);
-        let rules = self.cloud.s3().get_bucket_lifecycle_configuration().bucket(self.bucket()).send().await?;
-        let abort =
-            rules.rules().iter().filter_map(|rule| rule.abort_incomplete_multipart_upload()?.days_after_initiation());
-        ensure!(abort.collect::<Vec<_>>() == [2], "{rules:?}");
         Ok(())
     }
 

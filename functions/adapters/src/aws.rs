@@ -1,4 +1,4 @@
-//! Clients of AWS. Everything comes from the environment, as Lambda sets it: no request is made before the first call.
+//! Clients of AWS. What a function needs stands in its environment, as Lambda sets it: no request is made before the first call.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::text_of;
 
 mod roots;
+mod variables;
 
 pub use roots::BadBundle;
 
@@ -27,30 +28,28 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// For somebody's machine: reads region and credentials, and trusts what the system trusts, because a proxy may stand between.
-    /// `AWS_ENDPOINT_URL` and its kin are read by the SDK itself.
+    /// For somebody's machine: finds region and credentials wherever the SDK looks for them, and trusts what the system trusts, because
+    /// a proxy may stand between. `AWS_ENDPOINT_URL` and its kin are read by the SDK itself.
     pub async fn from_env(config: &Config) -> Self {
-        Self::trusting(TlsContext::default(), config).await
-    }
-
-    /// For a function: the same, but it trusts whom its environment asks for, which is Amazon alone where nothing else is said.
-    pub async fn of_function(config: &Config) -> Result<Self, BadBundle> {
-        Ok(Self::trusting(roots::of_function()?, config).await)
-    }
-
-    async fn trusting(tls: TlsContext, config: &Config) -> Self {
-        // A version is pinned, because what the newest one retries and times out changes with an update.
-        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http_client(tls))
+        let sdk = aws_config::defaults(version())
+            .http_client(http_client(TlsContext::default()))
             .retry_config(RetryConfig::standard())
-            .timeout_config(timeouts())
-            .load()
-            .await;
-        // A host name made of a bucket's name exists at Amazon only.
-        Self { sdk, s3_by_path: config.s3_endpoint.is_some() }
+            .timeout_config(timeouts());
+        Self::new(sdk.load().await, config.s3_endpoint.is_some())
     }
 
-    /// The same for another SDK configuration, such as one with an endpoint and credentials for tests.
+    /// For a function: everything stands in variables, and it trusts whom they ask for, which is Amazon alone where nothing is said.
+    pub fn of_function(config: &Config) -> Result<Self, BadBundle> {
+        let sdk = variables::sdk(|name| std::env::var(name).ok())
+            .behavior_version(version())
+            .http_client(http_client(roots::of_function()?))
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts());
+        Ok(Self::new(sdk.build(), config.s3_endpoint.is_some()))
+    }
+
+    /// The same for another SDK configuration, such as one with an endpoint and credentials for tests. S3 is addressed by path where it
+    /// is not Amazon's: a host name made of a bucket's name exists there only.
     pub fn new(sdk: SdkConfig, s3_by_path: bool) -> Self {
         Self { sdk, s3_by_path }
     }
@@ -75,6 +74,11 @@ impl Aws {
     pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.sdk)
     }
+}
+
+/// Pinned, because what the newest version retries and times out changes with an update.
+fn version() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
 }
 
 fn http_client(tls: TlsContext) -> SharedHttpClient {

@@ -59,7 +59,7 @@ impl World {
     /// Reads the environment and builds everything.
     pub async fn from_env(role: Role) -> Result<Self, StartError> {
         let config = Config::from_env(role)?;
-        let aws = Aws::of_function(&config).await?;
+        let aws = Aws::of_function(&config)?;
         let world = Self::new(&config, &aws, Arc::new(WallClock)).await?;
         Ok(match failures_max(role) {
             Some(max) => Self { worker: world.worker.with_failures_max(max), ..world },
