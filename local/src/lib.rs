@@ -5,6 +5,7 @@ pub mod engine;
 pub mod folder;
 pub mod lock;
 pub mod memory;
+pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod simulator;

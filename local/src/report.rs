@@ -38,7 +38,7 @@ pub fn progress(status: &Status, waiting: Option<&Waiting>) -> String {
     line
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
@@ -63,15 +63,36 @@ pub fn reasons(errors: impl BufRead) -> io::Result<Vec<Reason>> {
         code: String,
         message: String,
     }
-    let mut found: BTreeMap<String, Reason> = BTreeMap::new();
+    let mut found = Reasons::default();
     for line in errors.lines() {
         let Line { line, code, message } = serde_json::from_str(&line?)?;
-        let first = || Reason { code: code.clone(), message, line, count: 0 };
-        found.entry(code.clone()).or_insert_with(first).count += 1;
+        found.add(line, &code, || message);
     }
-    let mut found: Vec<Reason> = found.into_values().collect();
-    found.sort_by(|one, other| other.count.cmp(&one.count).then(one.line.cmp(&other.line)));
-    Ok(found)
+    Ok(found.sorted())
+}
+
+/// Collects reasons, one row after the other.
+#[derive(Default)]
+pub struct Reasons(BTreeMap<String, Reason>);
+
+impl Reasons {
+    /// Counts a row; the message is asked for once for each code.
+    pub fn add(&mut self, line: u64, code: &str, message: impl FnOnce() -> String) {
+        match self.0.get_mut(code) {
+            Some(reason) => reason.count += 1,
+            None => {
+                let first = Reason { code: code.to_owned(), message: message(), line, count: 1 };
+                self.0.insert(code.to_owned(), first);
+            }
+        }
+    }
+
+    /// Most frequent first.
+    pub fn sorted(self) -> Vec<Reason> {
+        let mut found: Vec<Reason> = self.0.into_values().collect();
+        found.sort_by(|one, other| other.count.cmp(&one.count).then(one.line.cmp(&other.line)));
+        found
+    }
 }
 
 /// What became of a run and why, with the places of its results as `place` gives them.
@@ -119,7 +140,7 @@ pub fn summary(manifest: &Manifest, manifest_key: &str, reasons: &[Reason], plac
     text
 }
 
-fn why(text: &mut String, reasons: &[Reason]) {
+pub(crate) fn why(text: &mut String, reasons: &[Reason]) {
     let mut title = "because";
     for Reason { code, message, line, count } in reasons.iter().take(REASONS_SHOWN) {
         let from = if *count == 1 { format!("line {line}") } else { format!("{count} times, from line {line}") };

@@ -2,11 +2,13 @@
 
 mod parquet;
 mod place;
+mod plan;
 mod release;
 mod run;
 mod simulate;
 mod status;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +47,8 @@ pub(crate) struct Command {
 enum Which {
     /// Write the records of finished runs as Parquet files
     Parquet(parquet::ParquetArgs),
+    /// Read and check files as `run` would, and say what running them takes; sends nothing, pays nothing
+    Plan(Box<PlanArgs>),
     /// Run files of inputs on this machine, to the end; run again, it goes on where it was
     Run(Box<RunArgs>),
     /// Serve a simulator of the API, for trying things out without paying
@@ -58,12 +62,8 @@ enum Which {
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct RunArgs {
-    /// Files of inputs: .txt, .csv, .tsv, .json, .ndjson, .jsonl, each also .gz or .zst
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
-    /// Collector id, c_… (or a folder of the key, or BRIGHT_DATA_COLLECTOR_ID)
-    #[arg(long)]
-    collector: Option<String>,
+    #[command(flatten)]
+    what: What,
     /// Folder that stands for the buckets and keeps all state
     /// [default: dropcollect-data, with --simulate dropcollect-simulated]
     #[arg(long)]
@@ -74,14 +74,46 @@ pub(crate) struct RunArgs {
     /// Scenario of the simulator: a name or a TOML file
     #[arg(long, requires = "simulate")]
     scenario: Option<String>,
-    /// Input key that the results are filed under (default: the file's name); only with a single file
-    #[arg(long)]
-    key: Option<String>,
     /// Run files again that have been run before
     #[arg(long)]
     again: bool,
+}
+
+/// What is run, and how it is triggered.
+#[derive(Args)]
+struct What {
+    /// Files of inputs: .txt, .csv, .tsv, .json, .ndjson, .jsonl, each also .gz or .zst
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Collector id, c_… (or a folder of the key, or BRIGHT_DATA_COLLECTOR_ID)
+    #[arg(long)]
+    collector: Option<String>,
+    /// Input key that the results are filed under (default: the file's name); only with a single file
+    #[arg(long)]
+    key: Option<String>,
     #[command(flatten)]
     options: Options,
+}
+
+impl What {
+    /// What stands for the metadata that an object in S3 would have.
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let options = self.options.given().map(|(name, value)| (name.to_owned(), value));
+        options.chain(self.collector.iter().map(|collector| ("collector".to_owned(), collector.clone()))).collect()
+    }
+}
+
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    what: What,
+    /// Dollars for 1,000 page loads, as your account pays
+    #[arg(long, value_parser = plan::rate)]
+    rate: Option<f64>,
+    /// Print a JSON line for each file
+    #[arg(long)]
+    json: bool,
 }
 
 impl RunArgs {
@@ -211,6 +243,7 @@ impl Command {
     pub(crate) async fn run(self) -> u8 {
         let done = match self.which {
             Which::Parquet(args) => parquet::parquet(&args).await,
+            Which::Plan(args) => plan::plan(&args),
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
             Which::Release(args) => release::release(&args).await,

@@ -23,7 +23,7 @@ use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
-use super::{Failure, RunArgs, exit, say};
+use super::{Failure, RunArgs, What, exit, say};
 
 /// How often a file gets a line of progress where standard error is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const SHOW_REST: u32 = 50;
 const SIMULATED_COLLECTOR: &str = "c_simulated";
 
 pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let named = named_files(args)?;
+    let named = named_files(&args.what)?;
     let lock = FolderLock::take(args.folder()).map_err(|error| match error {
         LockError::Taken { .. } => {
             Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
@@ -78,15 +78,15 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
 }
 
 /// Files and their keys; two files under one key are wrong usage.
-fn named_files(args: &RunArgs) -> Result<Vec<(&Path, String)>, Failure> {
-    if args.key.is_some() && args.files.len() > 1 {
+pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> {
+    if what.key.is_some() && what.files.len() > 1 {
         return Err(Failure::usage("--key names one file: run several files one by one, or without it"));
     }
     let mut seen = BTreeSet::new();
     let mut named = Vec::new();
-    for path in &args.files {
+    for path in &what.files {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let Some(key) = args.key.clone().or(name) else {
+        let Some(key) = what.key.clone().or(name) else {
             return Err(Failure::usage(format!("{} is no file", path.display())));
         };
         if path.is_dir() {
@@ -148,7 +148,7 @@ fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
         // The simulator lists a job at once, so nobody has to wait for it.
         config.policy.in_doubt_window_seconds = 5;
     }
-    if let Some(collector) = &args.collector {
+    if let Some(collector) = &args.what.collector {
         config.policy.default_collector = Some(collector.clone());
     }
     Ok(config)
@@ -178,16 +178,12 @@ async fn api(config: &Config) -> Result<Arc<dyn Api>, Failure> {
 }
 
 async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> Result<Vec<InputObject>, Failure> {
-    let mut metadata: BTreeMap<String, String> =
-        args.options.given().map(|(name, value)| (name.to_owned(), value)).collect();
-    if let Some(collector) = &args.collector {
-        metadata.insert("collector".to_owned(), collector.clone());
-    }
+    let metadata = args.what.metadata();
     let mut objects = Vec::new();
     for (path, key) in named {
         let object = engine.object(path, key, metadata.clone(), args.again).await.map_err(ours)?;
         let known = engine.collector(&object).await.map_err(ours)?;
-        if let (Some(known), Some(asked)) = (known, &args.collector)
+        if let (Some(known), Some(asked)) = (known, &args.what.collector)
             && known != *asked
         {
             return Err(Failure::usage(format!(

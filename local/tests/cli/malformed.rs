@@ -1,5 +1,9 @@
 //! Malformed files through the real command: the report names line and reason, and good rows are not lost.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
 use crate::support::Place;
 
 /// A file (`~` stands for a thousand bytes), the rows that are rejected as (line, code), and how many good ones it has.
@@ -64,6 +68,13 @@ fn bad_rows_are_told_by_line_and_good_ones_go_on() {
         place.file(name, text.join("0123456789".repeat(100).as_bytes()));
         arguments.push(*name);
     }
+    let mut command = place.command(&[&["plan", "--json", "--collector", "c_shop00"], &arguments[..]].concat());
+    command.env("BATCH_BYTES_MAX", "1000");
+    let planned = place.finish(command);
+    planned.expect(1, &[]);
+    assert!(!place.path("dropcollect-data").exists(), "a plan leaves nothing behind");
+    let mut plans = planned.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+
     arguments.extend(["--simulate", "--scenario", "calm"]);
     let mut command = place.run(&arguments);
     command.env("BATCH_BYTES_MAX", "1000");
@@ -81,6 +92,17 @@ fn bad_rows_are_told_by_line_and_good_ones_go_on() {
         let manifest = place.manifest(name);
         assert_eq!(manifest["inputs"]["with_records"], *good, "{name}: {report}");
         assert_eq!(place.records(&manifest).len() as u64, *good, "{name}");
+        // What was planned is what came of it.
+        let plan = plans.next().unwrap();
+        assert_eq!((&plan["key"], &plan["rows"]["inputs"]), (&json!(name), &json!(good)), "{plan}");
+        for count in ["read", "rejected", "duplicates"] {
+            assert_eq!(plan["rows"][count], manifest["inputs"][count], "{name}: {plan}");
+        }
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        rejected.iter().for_each(|(_, code)| *counts.entry(code).or_default() += 1);
+        let told = plan["rejected"].as_array().unwrap().iter();
+        let told = told.map(|reason| (reason["code"].as_str().unwrap(), reason["count"].as_u64().unwrap()));
+        assert_eq!(told.collect::<BTreeMap<_, _>>(), counts, "{name}");
     }
 }
 
@@ -108,6 +130,9 @@ fn a_file_that_cannot_be_read_is_rejected_as_a_whole_and_its_neighbour_is_run() 
         place.file(name, bytes);
         arguments.push(name);
     }
+    let planned = place.finish(place.command(&[&["plan", "--collector", "c_shop00"], &arguments[..]].concat()));
+    planned.expect(2, &["good.txt: 1 to collect with c_shop00"]);
+
     arguments.extend(["--simulate", "--scenario", "calm"]);
     let done = place.finish(place.run(&arguments));
     done.expect(2, &["good.txt: complete\n"]);
@@ -116,6 +141,9 @@ fn a_file_that_cannot_be_read_is_rejected_as_a_whole_and_its_neighbour_is_run() 
         let report = report.split("manifest").next().unwrap();
         assert!(report.starts_with("rejected, nothing was triggered"), "{name}: {report}");
         assert!(words.iter().all(|word| report.contains(word)), "{name}: {report}");
+        let plan = planned.out.split(&format!("{name}: ")).nth(1).unwrap_or_else(|| panic!("{name}: {planned:#?}"));
+        assert!(plan.starts_with("would be rejected"), "{name}: {plan}");
+        assert!(words.iter().all(|word| plan.contains(word)), "{name}: {plan}");
     }
     assert_eq!(place.accepted().len(), 1);
 }
