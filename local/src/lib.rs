@@ -9,3 +9,4 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod simulator;
+pub mod why;

@@ -7,6 +7,7 @@ mod release;
 mod run;
 mod simulate;
 mod status;
+mod why;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -57,6 +58,8 @@ enum Which {
     Release(ReleaseArgs),
     /// Show runs: of a folder, or of a deployed stack (s3://dataset-bucket)
     Status(StatusArgs),
+    /// Tell the whole story of one row of a file: its attempts, its collections, its errors, where its records are
+    Why(WhyArgs),
 }
 
 #[derive(Args)]
@@ -238,6 +241,20 @@ pub(crate) struct StatusArgs {
     json: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct WhyArgs {
+    /// Id of a run, or an input key (then its newest run)
+    run: String,
+    /// Line of the file, from 1; or a text, such as a URL, for the first row that has it
+    row: String,
+    /// A folder, or s3://dataset-bucket
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+    /// Print the story as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl Command {
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
@@ -248,6 +265,7 @@ impl Command {
             Which::Simulate(args) => simulate::simulate(args).await,
             Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
+            Which::Why(args) => why::why(&args).await,
         };
         done.unwrap_or_else(|failure| {
             eprintln!("dropcollect: {}", failure.message);

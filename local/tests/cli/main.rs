@@ -9,3 +9,4 @@ mod malformed;
 mod parquet;
 mod runs;
 mod support;
+mod why;
