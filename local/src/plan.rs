@@ -45,14 +45,14 @@ pub fn plan(
 ) -> io::Result<Result<Plan, FileReport>> {
     let format = match FileFormat::from_key(key) {
         Ok(format) => format,
-        Err(problem) => return Ok(Err(rejected(problem.code(), &problem))),
+        Err(problem) => return Ok(Err(FileReport::from(&problem))),
     };
     let settings = match settings::settle(policy, key, metadata) {
         Ok(settings) => settings,
-        Err(problem) => return Ok(Err(rejected(problem.code(), &problem))),
+        Err(problem) => return Ok(Err(FileReport::from(&problem))),
     };
-    let limits = ReadLimits { row_bytes_max: policy.batch_bytes_max as usize, ..ReadLimits::default() };
-    let (mut reader, mut cutter) = (RowReader::new(&format, limits), Cutter::new(policy, 0, RowCounts::default()));
+    let mut reader = RowReader::new(&format, ReadLimits::of_rows(policy));
+    let mut cutter = Cutter::new(policy, 0, RowCounts::default());
     let (mut chunk, mut batches, mut reasons, mut problem) = (vec![0; CHUNK_BYTES], 0, Reasons::default(), None);
     let mut look = |batch: BatchRecord| {
         batches += 1;
@@ -73,24 +73,19 @@ pub fn plan(
     }
     cutter.finish().into_iter().for_each(&mut look);
     if let Some(problem) = problem.take_if(|_| cutter.until().read == 0) {
-        return Ok(Err(rejected(problem.code(), &problem)));
+        return Ok(Err(FileReport::from(&problem)));
     }
     if settings.confirm_cancel && batches > 1 {
-        let problem = SettingProblem::CancelsItself;
-        return Ok(Err(rejected(problem.code(), &problem)));
+        return Ok(Err(FileReport::from(&SettingProblem::CancelsItself)));
     }
     Ok(Ok(Plan {
         collector: settings.collector,
         rows: cutter.until(),
         batches,
         rejected: reasons.sorted(),
-        problem: problem.map(|problem| rejected(problem.code(), &problem)),
+        problem: problem.as_ref().map(FileReport::from),
         attempts_max: policy.attempts_max,
     }))
-}
-
-fn rejected(code: &str, problem: &dyn std::error::Error) -> FileReport {
-    FileReport { code: code.to_owned(), message: problem.to_string() }
 }
 
 impl Plan {

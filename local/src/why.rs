@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use pipeline::attempt::{AttemptKeys, SliceState};
-use pipeline::decisions::{Decision, decide};
+use pipeline::decisions::{Decision, codes, decide};
 use pipeline::keys;
 use pipeline::ledger::{self, AttemptEnd, BatchRecord, Delivery, EndRecord, InputRow, RejectedRow, RunRecord};
 use pipeline::policy::Policy;
@@ -224,47 +224,39 @@ async fn attempts(
     batch: &BatchRecord,
     position: u32,
 ) -> Result<(Fate, Vec<Chapter>), PortError> {
-    let mut chapters = Vec::new();
+    let (mut fate, mut chapters) = (Fate::Pending, Vec::new());
     // Where the input stands among those of the attempt.
     let mut index = position;
-    for attempt in 1.. {
+    for attempt in 1..=policy.attempts_max {
         let id = AttemptId { run: run.clone(), batch: batch.batch, attempt };
         let found = AttemptKeys::load(store, &id).await?;
-        let (mut chapter, mut fate) = chapter(store, &id, &found, index, position).await?;
+        let Some(whole) = found.whole() else { break };
+        let (mut chapter, now) = chapter(store, &id, &found, whole, index, position).await?;
+        fate = now;
         let end: Option<AttemptEnd> = match found.ended {
             true => Some(ledger::read_known(store, &keys::attempt_end(&id)).await?),
             false => None,
         };
-        let again = end.iter().flat_map(|end| &end.fates.again).position(|failed| failed.input == position);
-        let Some(end) = end else {
-            chapters.extend(chapter);
-            return Ok((fate, chapters));
-        };
-        if let Some(again) = again {
-            let failed = &end.fates.again[again];
-            fate = Fate::Again { code: failed.code.clone() };
-            if let Some(chapter) = &mut chapter {
-                let _ = write!(chapter.said, ", triggered again {}", after(end.retry_after_seconds));
-            }
+        let fates = end.as_ref().map(|end| &end.fates);
+        let again = fates.and_then(|fates| fates.again.iter().position(|failed| failed.input == position));
+        if let (Some(end), Some(again)) = (&end, again) {
+            fate = Fate::Again { code: end.fates.again[again].code.clone() };
+            let _ = write!(chapter.said, ", triggered again {}", after(end.retry_after_seconds));
             index = u32::try_from(again).unwrap_or(u32::MAX);
-            chapters.extend(chapter);
-            let next = AttemptId { attempt: attempt + 1, ..id };
-            if !AttemptKeys::load(store, &next).await?.begun() {
-                return Ok((fate, chapters));
-            }
+            chapters.push(chapter);
             continue;
         }
-        if let Some(failed) = end.fates.failed.iter().find(|failed| failed.input == position) {
+        if let Some(failed) = fates.and_then(|fates| fates.failed.iter().find(|failed| failed.input == position)) {
             fate = Fate::Failed { code: failed.code.clone(), message: failed.message.clone() };
             // Of a refusal and of what a person decided, enough is said.
-            if let Some(chapter) = chapter.as_mut().filter(|chapter| chapter.fetched_at.is_some()) {
+            if chapter.fetched_at.is_some() {
                 let _ = write!(chapter.said, ", not triggered again: {}", why_not(&failed.code, attempt, policy));
             }
         }
-        chapters.extend(chapter);
-        return Ok((fate, chapters));
+        chapters.push(chapter);
+        break;
     }
-    unreachable!("attempts end")
+    Ok((fate, chapters))
 }
 
 /// Why an input that failed is not triggered again.
@@ -285,15 +277,15 @@ fn after(seconds: u32) -> String {
     if seconds == 0 { "at once".to_owned() } else { format!("after {seconds} s") }
 }
 
-/// What one attempt did with the input that is the `index`-th of it.
+/// What one attempt did with the input that is the `index`-th of it: `slice` is the whole of it, and is split where a part was sent by itself.
 async fn chapter(
     store: &dyn Store,
     id: &AttemptId,
     found: &AttemptKeys,
+    mut slice: Slice,
     index: u32,
     position: u32,
-) -> Result<(Option<Chapter>, Fate), PortError> {
-    let Some(mut slice) = found.whole() else { return Ok((None, Fate::Pending)) };
+) -> Result<(Chapter, Fate), PortError> {
     let mut chapter = Chapter {
         attempt: id.attempt,
         collection: None,
@@ -348,11 +340,11 @@ async fn chapter(
             }
             SliceState::GivenUp(held) => {
                 chapter.said = "given up by a person".to_owned();
-                Fate::Failed { code: "given_up".to_owned(), message: held.message }
+                Fate::Failed { code: codes::GIVEN_UP.to_owned(), message: held.message }
             }
         };
     };
-    Ok((Some(chapter), fate))
+    Ok((chapter, fate))
 }
 
 fn holds(slice: Slice, index: u32) -> bool {

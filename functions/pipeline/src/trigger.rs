@@ -86,11 +86,11 @@ impl Pipeline {
     ) -> Result<Result<RunRecord, FileReport>, PortError> {
         let format = match FileFormat::from_key(&object.key) {
             Ok(format) => format,
-            Err(problem) => return Ok(Err(report(&problem))),
+            Err(problem) => return Ok(Err(FileReport::from(&problem))),
         };
         let settings = match settings::settle(&self.policy, &object.key, metadata) {
             Ok(settings) => settings,
-            Err(problem) => return Ok(Err(setting_report(&problem))),
+            Err(problem) => return Ok(Err(FileReport::from(&problem))),
         };
         let record = RunRecord {
             v: VERSION,
@@ -182,12 +182,11 @@ enum Cut {
 impl<'a> Cutting<'a> {
     async fn begin(pipeline: &'a Pipeline, turn: &'a Turn, run: RunRecord) -> Result<Cutting<'a>, PortError> {
         let (batches, rows) = pipeline.recorded(&run).await?;
-        let limits = ReadLimits { row_bytes_max: run.policy.batch_bytes_max as usize, ..ReadLimits::default() };
         Ok(Self {
             pipeline,
             turn,
             cutter: Cutter::new(&run.policy, batches, rows),
-            reader: RowReader::new(&run.format, limits),
+            reader: RowReader::new(&run.format, ReadLimits::of_rows(&run.policy)),
             run,
             started: pipeline.clock.now(),
             reminded: batches,
@@ -202,7 +201,7 @@ impl<'a> Cutting<'a> {
             Err(Cut::Again(why)) => Ok(Verdict::Again { after_seconds: 1, why: why.to_owned() }),
             Err(Cut::Reject(problem)) => {
                 let begun = Some(self.run.started_at);
-                manifest::reject(self.pipeline, &self.run.object, begun, setting_report(&problem)).await?;
+                manifest::reject(self.pipeline, &self.run.object, begun, FileReport::from(&problem)).await?;
                 Ok(Verdict::Done)
             }
         }
@@ -305,7 +304,7 @@ impl<'a> Cutting<'a> {
             batches: self.recorded,
             rows: self.cutter.until(),
             header: self.reader.header().map(ToOwned::to_owned),
-            problem: problem.as_ref().map(report),
+            problem: problem.as_ref().map(FileReport::from),
         };
         let end = ledger::settle(&*pipeline.store, &keys::end(&self.run.run), end).await?;
         tracing::info!(batches = end.batches, read = end.rows.read, "the file has been read");
@@ -325,12 +324,4 @@ fn first_reminder(run: &RunRecord, batch: u32, turn: &Turn) -> String {
 /// When a turn that begins now ends, where nobody says so.
 pub fn longest_turn(now: jiff::Timestamp) -> jiff::Timestamp {
     later(now, limits::TURN_SECONDS_MAX)
-}
-
-fn report(problem: &FileProblem) -> FileReport {
-    FileReport { code: problem.code().to_owned(), message: problem.to_string() }
-}
-
-fn setting_report(problem: &SettingProblem) -> FileReport {
-    FileReport { code: problem.code().to_owned(), message: problem.to_string() }
 }

@@ -13,6 +13,8 @@ pub use self::{
     source_writer::SourceWriter,
 };
 
+use crate::policy::Policy;
+
 mod array;
 mod decompress;
 mod delimited;
@@ -38,6 +40,13 @@ pub struct ReadLimits {
     /// … plus so many bytes. Beyond that it is taken for a decompression bomb, and reading ends. Tables of text shrink ten to
     /// fifty-fold; the free bytes let small files of equal lines pass.
     pub expansion_free_bytes: u64,
+}
+
+impl ReadLimits {
+    /// Those of an input file: a row that no batch has room for need not be held.
+    pub fn of_rows(policy: &Policy) -> Self {
+        Self { row_bytes_max: policy.batch_bytes_max as usize, ..Self::default() }
+    }
 }
 
 impl Default for ReadLimits {

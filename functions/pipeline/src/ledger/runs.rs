@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::inputs::FileFormat;
+use crate::inputs::{FileFormat, FileProblem};
 use crate::policy::Policy;
-use crate::settings::Settings;
+use crate::settings::{SettingProblem, Settings};
 use crate::words::{InputObject, RunId};
 
 /// A run: which object, with which settings. Everything later obeys these, whatever the deployment's settings are by then.
@@ -131,4 +131,16 @@ pub struct FileReport {
     pub code: String,
     /// What, where, and what to do.
     pub message: String,
+}
+
+impl From<&FileProblem> for FileReport {
+    fn from(problem: &FileProblem) -> Self {
+        Self { code: problem.code().to_owned(), message: problem.to_string() }
+    }
+}
+
+impl From<&SettingProblem> for FileReport {
+    fn from(problem: &SettingProblem) -> Self {
+        Self { code: problem.code().to_owned(), message: problem.to_string() }
+    }
 }
