@@ -47,7 +47,7 @@ pub fn terminal() {
     registry().with(lines).with(targets(&filter)).try_init().ok();
 }
 
-/// The filter that these directives say. One by target and level alone: one that also looks into spans takes a tenth of a function's code.
+/// The filter that these directives say. One by target and level alone: one that also looks into spans brings regular expressions with it.
 fn targets(directives: &str) -> Targets {
     directives.parse().or_else(|_| ours("").parse()).unwrap_or_default()
 }

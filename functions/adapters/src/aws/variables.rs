@@ -1,7 +1,7 @@
 //! What the environment of a function says to its clients of AWS.
 //!
 //! Lambda gives region and credentials in variables that do not change while the process lives. The SDK's own loading also looks for
-//! profiles, containers, single sign-on and instance metadata: that is a fifth of a function's code, and time of every cold start.
+//! profiles, containers, single sign-on and instance metadata: code that no function uses, and time of every cold start.
 
 use std::str::FromStr;
 
