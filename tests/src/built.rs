@@ -13,11 +13,11 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::cloud::{FUNCTIONS, write_executable};
+use crate::cloud::{Cloud, FUNCTIONS, write_executable};
 use crate::template::workspace;
 
 /// Builds the binaries of the workspace (nothing to do where `cargo test --workspace` was preceded by it) and says where they are.
-pub fn binaries() -> Result<PathBuf> {
+fn binaries() -> Result<PathBuf> {
     // The whole workspace, because with a part of it cargo would choose other features and build the dependencies again.
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--workspace", "--bins"])
@@ -30,15 +30,16 @@ pub fn binaries() -> Result<PathBuf> {
     Ok(profile.to_owned())
 }
 
-/// Lays the functions out in `folder` as `sam deploy` takes them: `<function>/bootstrap`.
-pub fn stage_functions(binaries: &Path, folder: &Path) -> Result<()> {
+/// Builds the functions and lays them out as [`Cloud::deploy`] takes them: a folder with `<function>/bootstrap`.
+pub fn functions(cloud: &Cloud) -> Result<PathBuf> {
+    let (binaries, folder) = (binaries()?, cloud.folder("functions")?);
     for function in FUNCTIONS {
         let bootstrap = folder.join(function).join("bootstrap");
         write_executable(&bootstrap, &fs::read(binaries.join(function))?)?;
         // A test build is ten times as large as a release. Without `strip` it is deployed as it is.
         let _ = Command::new("strip").arg(&bootstrap).status();
     }
-    Ok(())
+    Ok(folder)
 }
 
 /// A simulator of the API, which serves on a port of 127.0.0.1 until this goes out of scope.

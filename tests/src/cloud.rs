@@ -172,8 +172,20 @@ impl Cloud {
         self.deploy_template(name, &template::for_ministack(functions)?, parameters).await
     }
 
-    /// Deploys a template, of which the test has made what it needs.
-    pub async fn deploy_template(&self, name: &str, content: &Value, parameters: &[(&str, &str)]) -> Result<Stack> {
+    /// Deploys the template with short waits: turns of so many seconds, and queues that hide a message for thirty.
+    pub async fn deploy_hurried(
+        &self,
+        name: &str,
+        functions: &Path,
+        turn_seconds: u32,
+        parameters: &[(&str, &str)],
+    ) -> Result<Stack> {
+        let mut template = template::for_ministack(functions)?;
+        template::hurry(&mut template, turn_seconds, 30)?;
+        self.deploy_template(name, &template, parameters).await
+    }
+
+    async fn deploy_template(&self, name: &str, content: &Value, parameters: &[(&str, &str)]) -> Result<Stack> {
         let template = self.folder.path().join(format!("{name}.json"));
         fs::write(&template, content.to_string())?;
         let mut deploy = self.sam();
@@ -187,7 +199,7 @@ impl Cloud {
     }
 
     /// A stack that was deployed, by its name.
-    pub async fn stack(&self, name: &str) -> Result<Stack> {
+    async fn stack(&self, name: &str) -> Result<Stack> {
         let mut list = self.sam();
         list.args(["list", "stack-outputs", "--stack-name", name, "--output", "json"]);
         let listed = said("sam list", list).await?;

@@ -28,11 +28,9 @@ async fn a_killed_function_and_copies_of_its_reminders_cost_nothing() -> Result<
 
 /// Deploys the stack over the simulator and does `test` with it.
 async fn deployed(scenario: &str, test: impl AsyncFnOnce(&Cloud, &Stack, &Simulator) -> Result<()>) -> Result<()> {
-    let binaries = built::binaries()?;
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
     let simulator = Simulator::start(scenario)?;
-    let functions = cloud.folder("functions")?;
-    built::stage_functions(&binaries, &functions)?;
+    let functions = built::functions(&cloud)?;
     let parameters = [
         ("ApiTokenSecret", SECRET),
         ("ApiUrl", simulator.address()),

@@ -10,7 +10,6 @@ use dropcollect_tests::account;
 use dropcollect_tests::built::{self, Simulator};
 use dropcollect_tests::cloud::{Cloud, SECRET, Stack, wait_for};
 use dropcollect_tests::stack::{DEAD_LETTER_QUEUES, Dropped};
-use dropcollect_tests::template;
 use dropcollect_tests::wire::{Fate, Proxy, Seen};
 use dropcollect_tests::world::dice::Dice;
 use jiff::{SignedDuration, Timestamp};
@@ -52,14 +51,10 @@ const FATES: [Fate; BATCHES] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_answers_and_sudden_deaths_cost_nothing_twice_and_lose_nothing() -> Result<()> {
     let seed = std::env::var("DROPCOLLECT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
-    let binaries = built::binaries()?;
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
     let simulator = Simulator::start("wire.toml")?;
     let proxy = Proxy::start(simulator.address(), cloud.processes(), fates(seed)).await?;
-    let functions = cloud.folder("functions")?;
-    built::stage_functions(&binaries, &functions)?;
-    let mut template = template::for_ministack(&functions)?;
-    template::hurry(&mut template, TURN_SECONDS, 30)?;
+    let functions = built::functions(&cloud)?;
     let parameters = [
         ("ApiTokenSecret", SECRET),
         ("ApiUrl", proxy.address()),
@@ -68,7 +63,7 @@ async fn lost_answers_and_sudden_deaths_cost_nothing_twice_and_lose_nothing() ->
         ("InDoubtWindowSeconds", "5"),
         ("LogLevel", "DEBUG"),
     ];
-    let stack = cloud.deploy_template(NAME, &template, &parameters).await?;
+    let stack = cloud.deploy_hurried(NAME, &functions, TURN_SECONDS, &parameters).await?;
     let test = Test { cloud: &cloud, stack: &stack, simulator: &simulator, proxy: &proxy };
     let told = test.run(seed).await;
     // What was said, for whoever has to find out.

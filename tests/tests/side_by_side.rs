@@ -31,10 +31,8 @@ struct Side<'a> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_token_and_an_update_under_way_and_a_deletion_cost_nothing_and_the_neighbour_sees_nothing()
 -> Result<()> {
-    let binaries = built::binaries()?;
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
-    let functions = cloud.folder("functions")?;
-    built::stage_functions(&binaries, &functions)?;
+    let functions = built::functions(&cloud)?;
     let (north, south) = tokio::try_join!(
         Side::deploy(&cloud, "north", "token-of-north", &functions),
         Side::deploy(&cloud, "south", "token-of-south", &functions)

@@ -10,7 +10,6 @@ use dropcollect_tests::built::{self, Simulator};
 use dropcollect_tests::cloud::{Cloud, SECRET, Stack, wait_for};
 use dropcollect_tests::processes::Process;
 use dropcollect_tests::stack::{DEAD_LETTER_QUEUES, Dropped};
-use dropcollect_tests::template;
 use pipeline::keys;
 use pipeline::words::AttemptId;
 use serde_json::{Value, json};
@@ -32,13 +31,9 @@ struct Test<'a> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_stands_still_dies_or_is_poison_is_finished_all_the_same() -> Result<()> {
-    let binaries = built::binaries()?;
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
     let simulator = Simulator::start("sudden_ends.toml")?;
-    let functions = cloud.folder("functions")?;
-    built::stage_functions(&binaries, &functions)?;
-    let mut template = template::for_ministack(&functions)?;
-    template::hurry(&mut template, TURN_SECONDS, 30)?;
+    let functions = built::functions(&cloud)?;
     let parameters = [
         ("ApiTokenSecret", SECRET),
         ("ApiUrl", simulator.address()),
@@ -47,7 +42,7 @@ async fn what_stands_still_dies_or_is_poison_is_finished_all_the_same() -> Resul
         ("InDoubtWindowSeconds", "5"),
         ("LogLevel", "DEBUG"),
     ];
-    let stack = cloud.deploy_template(NAME, &template, &parameters).await?;
+    let stack = cloud.deploy_hurried(NAME, &functions, TURN_SECONDS, &parameters).await?;
     let told = Test { cloud: &cloud, stack: &stack, simulator: &simulator }.run().await;
     // What was said, for whoever has to find out.
     if told.is_err() {
