@@ -1,10 +1,12 @@
 //! The pipeline on one machine.
 
+pub mod bars;
 pub mod clock;
 pub mod engine;
 pub mod folder;
 pub mod lock;
 pub mod memory;
+pub mod pace;
 pub mod plan;
 pub mod queue;
 pub mod report;

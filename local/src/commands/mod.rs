@@ -1,21 +1,27 @@
 //! The commands and their exit statuses.
 
+mod events;
 mod parquet;
 mod place;
 mod plan;
+mod progress;
 mod release;
 mod run;
+pub(crate) mod screen;
 mod simulate;
 mod status;
 mod why;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use pipeline::ledger::Decision;
 use pipeline::ports::PortError;
+
+use self::events::Event;
 
 /// Exit statuses: the worst of all files.
 pub(crate) mod exit {
@@ -80,6 +86,9 @@ pub(crate) struct RunArgs {
     /// Run files again that have been run before
     #[arg(long)]
     again: bool,
+    /// Print events for programs instead of text: a JSON object a line
+    #[arg(long)]
+    json: bool,
 }
 
 /// What is run, and how it is triggered.
@@ -256,8 +265,27 @@ pub(crate) struct WhyArgs {
 }
 
 impl Command {
+    /// Reads the command line; if there is no command in it, what was to be said is said, and the exit status is given.
+    pub(crate) fn read() -> Result<Self, u8> {
+        Self::try_parse().map_err(|problem| {
+            let status = u8::try_from(problem.exit_code()).unwrap_or(exit::USAGE);
+            if status != exit::FINE && asks_for_events(std::env::args_os().skip(1)) {
+                return Failure { status, message: problem.render().to_string().trim_end().to_owned() }.tell(true);
+            }
+            // Help goes to standard output, and whoever reads it may stop early.
+            drop(problem.print());
+            status
+        })
+    }
+
+    /// Whether what happens is told in events.
+    pub(crate) fn events(&self) -> bool {
+        matches!(&self.which, Which::Run(args) if args.json)
+    }
+
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
+        let in_events = self.events();
         let done = match self.which {
             Which::Parquet(args) => parquet::parquet(&args).await,
             Which::Plan(args) => plan::plan(&args),
@@ -267,11 +295,17 @@ impl Command {
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,
         };
-        done.unwrap_or_else(|failure| {
-            eprintln!("dropcollect: {}", failure.message);
-            failure.status
-        })
+        match done {
+            Ok(status) if in_events => events::end(status),
+            Ok(status) => status,
+            Err(failure) => failure.tell(in_events),
+        }
     }
+}
+
+/// Whether these arguments, which cannot be read, are those of a `run` that a program reads.
+fn asks_for_events(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.next().is_some_and(|command| command == "run") && arguments.any(|argument| argument == "--json")
 }
 
 /// Why a command ended, and with which status.
@@ -288,11 +322,26 @@ impl From<PortError> for Failure {
 }
 
 impl Failure {
-    fn usage(message: impl Into<String>) -> Self {
+    /// Says it, and gives the exit status.
+    pub(crate) fn tell(&self, events: bool) -> u8 {
+        let Self { status, message } = self;
+        if events {
+            Event::Error { message, status: *status }.say();
+            return events::end(*status);
+        }
+        eprintln!("dropcollect: {message}");
+        *status
+    }
+
+    fn interrupted(message: impl std::fmt::Display) -> Self {
+        Self { status: exit::INTERRUPTED, message: format!("interrupted. {message}") }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { status: exit::USAGE, message: message.into() }
     }
 
-    fn ours(message: impl Into<String>) -> Self {
+    pub(crate) fn ours(message: impl Into<String>) -> Self {
         Self { status: exit::OURS, message: message.into() }
     }
 }
