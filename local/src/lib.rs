@@ -2,6 +2,7 @@
 
 pub mod bars;
 pub mod clock;
+pub mod detail;
 pub mod engine;
 pub mod folder;
 pub mod lock;
@@ -11,4 +12,5 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod simulator;
+pub mod table;
 pub mod why;

@@ -245,9 +245,15 @@ pub(crate) struct StatusArgs {
     /// A folder (default: dropcollect-data), or s3://dataset-bucket
     #[arg(default_value = "dropcollect-data")]
     place: String,
-    /// Print the status objects as JSON lines
+    /// Print the status objects as JSON lines; with --run the manifest, or as long as there is none the status
     #[arg(long)]
     json: bool,
+    /// Tell everything about one run: its id, or an input key (then its newest run)
+    #[arg(long, value_name = "RUN|KEY")]
+    run: Option<String>,
+    /// Look again every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
 }
 
 #[derive(Args)]
