@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod detail;
+mod env_file;
 mod errors;
+mod events;
 mod kills;
 mod large;
 mod malformed;
 mod parquet;
 mod runs;
 mod support;
+mod terminal;
 mod why;
