@@ -1,5 +1,6 @@
 //! The pipeline on one machine.
 
+pub mod again;
 pub mod clock;
 pub mod engine;
 pub mod folder;

@@ -1,9 +1,11 @@
-//! The buckets: [`S3Store`] is the dataset bucket, [`S3Inputs`] the input bucket.
+//! The buckets: [`S3Store`] is the dataset bucket, [`S3Inputs`] the input bucket as functions read it, [`InputBucket`] as a person writes to it.
 
 mod conditional;
+mod drops;
 mod inputs;
 mod store;
 
+pub use drops::{InputBucket, Newest};
 pub use inputs::S3Inputs;
 pub use store::S3Store;
 

@@ -1,9 +1,12 @@
 //! The commands and their exit statuses.
 
+mod cancel;
+mod follow;
 mod parquet;
 mod place;
 mod plan;
 mod release;
+mod retry;
 mod run;
 mod simulate;
 mod status;
@@ -19,6 +22,8 @@ use pipeline::ports::PortError;
 
 /// Exit statuses: the worst of all files.
 pub(crate) mod exit {
+    use pipeline::manifest::RunState;
+
     /// Every input has records, or legitimately none.
     pub(crate) const FINE: u8 = 0;
     /// Some inputs failed for good.
@@ -33,6 +38,16 @@ pub(crate) mod exit {
     pub(crate) const OURS: u8 = 70;
     /// Interrupted.
     pub(crate) const INTERRUPTED: u8 = 130;
+
+    /// That of a run.
+    pub(crate) fn of(state: RunState) -> u8 {
+        match state {
+            RunState::Complete | RunState::Running => FINE,
+            RunState::CompleteWithFailures => FAILURES,
+            RunState::Rejected => USAGE,
+            RunState::Held => HELD,
+        }
+    }
 }
 
 /// Collects datasets for files of inputs with Bright Data Scraper Studio.
@@ -54,8 +69,12 @@ enum Which {
     Run(Box<RunArgs>),
     /// Serve a simulator of the API, for trying things out without paying
     Simulate(SimulateArgs),
+    /// Stop a run: nothing more is triggered, what runs is told to stop, and what it has brought is kept
+    Cancel(CancelArgs),
     /// Show what waits for a person, and decide about it
     Release(ReleaseArgs),
+    /// Run failed inputs of a finished run once more, chosen by their codes
+    Retry(RetryArgs),
     /// Show runs: of a folder, or of a deployed stack (s3://dataset-bucket)
     Status(StatusArgs),
     /// Tell the whole story of one row of a file: its attempts, its collections, its errors, where its records are
@@ -67,10 +86,13 @@ enum Which {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     what: What,
-    /// Folder that stands for the buckets and keeps all state
+    /// Folder that stands for the buckets and keeps all state; with --to the stack's dataset bucket, s3://…
     /// [default: dropcollect-data, with --simulate dropcollect-simulated]
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Drop the files into the input bucket of a deployed stack (s3://…) and follow them there, instead of running them here
+    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["simulate", "scenario"])]
+    to: Option<String>,
     /// Use the built-in simulator instead of the API: costs nothing, needs no token
     #[arg(long)]
     simulate: bool,
@@ -232,6 +254,33 @@ impl ReleaseArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct CancelArgs {
+    /// Id of a run, or an input key (then its newest run)
+    run: String,
+    /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+}
+
+#[derive(Args)]
+pub(crate) struct RetryArgs {
+    /// Id of a run, or an input key (then its newest run)
+    run: String,
+    /// Inputs that failed with this code; a code that ends with * stands for all that begin so. May be given several times
+    #[arg(long = "code", value_name = "CODE")]
+    codes: Vec<String>,
+    /// All failed inputs, whatever their codes are
+    #[arg(long, conflicts_with = "codes")]
+    all: bool,
+    /// Also if this was done before: pays again
+    #[arg(long)]
+    again: bool,
+    /// A folder, or s3://dataset-bucket (then the file is dropped into the run's input bucket)
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+}
+
+#[derive(Args)]
 pub(crate) struct StatusArgs {
     /// A folder (default: dropcollect-data), or s3://dataset-bucket
     #[arg(default_value = "dropcollect-data")]
@@ -263,6 +312,8 @@ impl Command {
             Which::Plan(args) => plan::plan(&args),
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
+            Which::Cancel(args) => cancel::cancel(&args).await,
+            Which::Retry(args) => retry::retry(&args).await,
             Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,

@@ -18,12 +18,11 @@ use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::report;
 use dropcollect::simulator::{Scenario, Service, serve};
 use pipeline::keys;
-use pipeline::manifest::RunState;
 use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
-use super::{Failure, RunArgs, What, exit, say};
+use super::{Failure, RunArgs, What, exit, follow, say};
 
 /// How often a file gets a line of progress where standard error is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -34,39 +33,68 @@ const SIMULATED_COLLECTOR: &str = "c_simulated";
 
 pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let named = named_files(&args.what)?;
-    let lock = FolderLock::take(args.folder()).map_err(|error| match error {
+    if let Some(bucket) = &args.to {
+        return follow::drop_files(bucket, args, &named).await;
+    }
+    let lock = take(args.folder())?;
+    check_kind(args, lock.root())?;
+    let simulated = args.simulate.then_some(args.scenario.as_deref());
+    let (lock, engine) = open(lock, simulated, args.what.collector.as_deref()).await?;
+    let objects = objects(args, &engine, &named).await?;
+    to_the_end(&lock, &engine, &objects).await
+}
+
+/// Takes the folder for this process.
+pub(super) fn take(root: &Path) -> Result<FolderLock, Failure> {
+    FolderLock::take(root).map_err(|error| match error {
         LockError::Taken { .. } => {
             Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
         }
         LockError::Unusable { .. } => Failure::usage(error.to_string()),
-    })?;
-    check_kind(args, lock.root())?;
+    })
+}
+
+/// Whether the runs of a folder were simulated.
+pub(super) fn is_simulated(root: &Path) -> bool {
+    root.join(SIMULATOR).exists()
+}
+
+/// The pipeline over a folder that this process holds; `simulated` with the scenario that was asked for.
+pub(super) async fn open(
+    lock: FolderLock,
+    simulated: Option<Option<&str>>,
+    collector: Option<&str>,
+) -> Result<(FolderLock, Engine), Failure> {
     // What is simulated need not survive a loss of power.
-    let lock = if args.simulate { lock.without_sync() } else { lock };
-    let address = match args.simulate {
-        true => Some(simulator(args, lock.root()).await?),
-        false => None,
+    let lock = if simulated.is_some() { lock.without_sync() } else { lock };
+    let address = match simulated {
+        Some(scenario) => Some(simulator(scenario, lock.root()).await?),
+        None => None,
     };
-    let config = config(args, address.as_deref())?;
+    let config = config(collector, address.as_deref())?;
     let engine = Engine::open(&lock, api(&config).await?, config.policy.clone()).await.map_err(ours)?;
-    let objects = objects(args, &engine, &named).await?;
-    let others = engine.others(&objects).await.map_err(ours)?;
+    Ok((lock, engine))
+}
+
+/// Works until every object's run is over, or nothing goes on without a person; says what became of each.
+pub(super) async fn to_the_end(lock: &FolderLock, engine: &Engine, objects: &[InputObject]) -> Result<u8, Failure> {
+    let others = engine.others(objects).await.map_err(ours)?;
     if !others.is_empty() {
         let others = others.into_iter().collect::<Vec<_>>().join(", ");
         eprintln!(
             "{} also holds unfinished work of {others}: it goes on too, as long as this runs.",
-            args.folder().display()
+            lock.root().display()
         );
     }
     let progress = Progress {
-        engine: &engine,
+        engine,
         rewritten: objects.len() == 1 && std::io::stderr().is_terminal(),
         unfinished: RefCell::new(objects.iter().collect()),
         shown: RefCell::default(),
         not_before: Cell::new(Instant::now()),
     };
     let stopped = tokio::select! {
-        stopped = engine.run(&objects, async || progress.show().await) => stopped.map_err(ours)?,
+        stopped = engine.run(objects, async || progress.show().await) => stopped.map_err(ours)?,
         _ = tokio::signal::ctrl_c() => {
             progress.clear();
             eprintln!("Interrupted. Collections that were started go on and are paid for; run the same command again to go on where this was.");
@@ -74,7 +102,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         }
     };
     progress.clear();
-    conclude(&engine, &objects, &stopped).await
+    conclude(engine, objects, &stopped).await
 }
 
 /// Files and their keys; two files under one key are wrong usage.
@@ -109,7 +137,7 @@ const SIMULATOR: &str = ".dropcollect/simulator";
 /// A folder is for simulated runs or for real ones: otherwise the result of a trial would stand for a paid one, and work that was begun
 /// against the simulator would go on against the API.
 fn check_kind(args: &RunArgs, root: &Path) -> Result<(), Failure> {
-    let simulated = root.join(SIMULATOR).exists();
+    let simulated = is_simulated(root);
     let used = simulated || root.join(".dropcollect/queue").exists();
     let (root, choose) = (root.display(), "choose another folder with --data");
     match (used, simulated, args.simulate) {
@@ -120,8 +148,8 @@ fn check_kind(args: &RunArgs, root: &Path) -> Result<(), Failure> {
 }
 
 /// Serves the simulator from this process; its state lies in the folder too.
-async fn simulator(args: &RunArgs, root: &Path) -> Result<String, Failure> {
-    let scenario = Scenario::find(args.scenario.as_deref().unwrap_or("default"));
+async fn simulator(scenario: Option<&str>, root: &Path) -> Result<String, Failure> {
+    let scenario = Scenario::find(scenario.unwrap_or("default"));
     let scenario = scenario.map_err(|error| Failure::usage(error.to_string()))?;
     let service = Service::open(scenario, &root.join(SIMULATOR));
     let service = service.map_err(|error| Failure::ours(format!("the simulator cannot keep its state: {error}")))?;
@@ -132,7 +160,7 @@ async fn simulator(args: &RunArgs, root: &Path) -> Result<String, Failure> {
 }
 
 /// The same variables as the functions read; flags and the simulator win.
-fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
+fn config(collector: Option<&str>, simulator: Option<&str>) -> Result<Config, Failure> {
     let lookup = |name: &str| {
         let set = std::env::var(name).ok();
         match (name, simulator) {
@@ -148,8 +176,8 @@ fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
         // The simulator lists a job at once, so nobody has to wait for it.
         config.policy.in_doubt_window_seconds = 5;
     }
-    if let Some(collector) = &args.what.collector {
-        config.policy.default_collector = Some(collector.clone());
+    if let Some(collector) = collector {
+        config.policy.default_collector = Some(collector.to_owned());
     }
     Ok(config)
 }
@@ -268,12 +296,7 @@ async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -
         // The summary is worth having without them.
         let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
         say(&report::summary(&manifest, &key, &reasons, &|key| engine.path(key)));
-        worst = worst.max(match manifest.state {
-            RunState::Complete | RunState::Running => exit::FINE,
-            RunState::CompleteWithFailures => exit::FAILURES,
-            RunState::Rejected => exit::USAGE,
-            RunState::Held => exit::HELD,
-        });
+        worst = worst.max(exit::of(manifest.state));
     }
     Ok(worst)
 }
@@ -302,6 +325,6 @@ async fn unfinished(engine: &Engine, object: &InputObject, stopped: &Stopped) ->
     }
 }
 
-fn ours(error: EngineError) -> Failure {
+pub(super) fn ours(error: EngineError) -> Failure {
     Failure::ours(error.to_string())
 }

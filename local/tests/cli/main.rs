@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod cancel;
 mod errors;
 mod kills;
 mod large;
 mod malformed;
 mod parquet;
+mod retry;
 mod runs;
 mod support;
 mod why;
