@@ -1,9 +1,11 @@
 //! The buckets: [`S3Store`] is the dataset bucket, [`S3Inputs`] the input bucket.
 
 mod conditional;
+mod conditions;
 mod inputs;
 mod store;
 
+pub use conditions::{Tried, try_conditions};
 pub use inputs::S3Inputs;
 pub use store::S3Store;
 
