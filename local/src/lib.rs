@@ -1,6 +1,7 @@
 //! The pipeline on one machine.
 
 pub mod clock;
+pub mod doctor;
 pub mod engine;
 pub mod folder;
 pub mod lock;
