@@ -2,6 +2,7 @@
 
 pub mod again;
 pub mod clock;
+pub mod doctor;
 pub mod engine;
 pub mod folder;
 pub mod lock;

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod follow;
+mod doctor;
 mod parquet;
 mod place;
 mod plan;
@@ -61,6 +62,8 @@ pub(crate) struct Command {
 
 #[derive(Subcommand)]
 enum Which {
+    /// Look at everything that a run needs, and say how to mend what is wrong; sends nothing that is paid for
+    Doctor(doctor::DoctorArgs),
     /// Write the records of finished runs as Parquet files
     Parquet(parquet::ParquetArgs),
     /// Read and check files as `run` would, and say what running them takes; sends nothing, pays nothing
@@ -308,6 +311,7 @@ impl Command {
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
         let done = match self.which {
+            Which::Doctor(args) => doctor::doctor(&args).await,
             Which::Parquet(args) => parquet::parquet(&args).await,
             Which::Plan(args) => plan::plan(&args),
             Which::Run(args) => run::run(&args).await,

@@ -14,6 +14,7 @@ use adapters::config::{Config, Role, TokenFrom};
 use adapters::dca::{Client, FixedToken, HttpTransport, RereadToken, Times, Token};
 use adapters::secrets::TokenSecret;
 use dropcollect::engine::{Engine, EngineError, Stopped};
+use dropcollect::folder::kind::{Kind, SIMULATOR};
 use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::report;
 use dropcollect::simulator::{Scenario, Service, serve};
@@ -56,7 +57,7 @@ pub(super) fn take(root: &Path) -> Result<FolderLock, Failure> {
 
 /// Whether the runs of a folder were simulated.
 pub(super) fn is_simulated(root: &Path) -> bool {
-    root.join(SIMULATOR).exists()
+    Kind::of(root) == Kind::Simulated
 }
 
 /// The pipeline over a folder that this process holds; `simulated` with the scenario that was asked for.
@@ -131,18 +132,12 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
     Ok(named)
 }
 
-/// Where the simulator of this process keeps its state, below the folder.
-const SIMULATOR: &str = ".dropcollect/simulator";
-
-/// A folder is for simulated runs or for real ones: otherwise the result of a trial would stand for a paid one, and work that was begun
-/// against the simulator would go on against the API.
+/// A folder keeps to one kind of runs.
 fn check_kind(args: &RunArgs, root: &Path) -> Result<(), Failure> {
-    let simulated = is_simulated(root);
-    let used = simulated || root.join(".dropcollect/queue").exists();
-    let (root, choose) = (root.display(), "choose another folder with --data");
-    match (used, simulated, args.simulate) {
-        (true, true, false) => Err(Failure::usage(format!("{root} holds simulated runs: {choose} for real ones"))),
-        (true, false, true) => Err(Failure::usage(format!("{root} holds real runs: {choose} for simulated ones"))),
+    let (kind, root, choose) = (Kind::of(root), root.display(), "choose another folder with --data");
+    match (kind, args.simulate) {
+        (Kind::Simulated, false) => Err(Failure::usage(format!("{root} holds simulated runs: {choose} for real ones"))),
+        (Kind::Real, true) => Err(Failure::usage(format!("{root} holds real runs: {choose} for simulated ones"))),
         _ => Ok(()),
     }
 }
