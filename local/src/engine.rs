@@ -152,6 +152,12 @@ impl Engine {
         Ok(record.map(|record| record.settings.collector))
     }
 
+    /// The collector that an object's run would begin with; none where the file would be rejected.
+    pub fn would_use(&self, object: &InputObject, metadata: &BTreeMap<String, String>) -> Option<String> {
+        let settings = pipeline::settings::settle(&self.pipeline.policy, &object.key, metadata);
+        settings.ok().map(|settings| settings.collector)
+    }
+
     /// What is known of an object's run while it goes on.
     pub async fn status(&self, object: &InputObject) -> Result<Option<Status>, EngineError> {
         let status: Option<Status> = ledger::read(&self.store, &keys::status(&keys::input_path(&object.key))).await?;

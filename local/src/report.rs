@@ -13,13 +13,30 @@ use crate::engine::Waiting;
 /// Reasons of failures that a summary shows.
 const REASONS_SHOWN: usize = 5;
 
+/// How far the inputs of a run are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Inputs that are done, in whichever way.
+    pub done: u64,
+    /// Inputs that are known.
+    pub total: u64,
+}
+
+impl Reached {
+    /// As a status says.
+    pub fn of(status: &Status) -> Self {
+        let counts = &status.inputs;
+        let done = counts.with_records + counts.no_record + counts.failed;
+        Self { done, total: done + counts.pending + counts.held }
+    }
+}
+
 /// One line about a run that goes on, and about what is under way.
 pub fn progress(status: &Status, waiting: Option<&Waiting>) -> String {
     let counts = &status.inputs;
-    let over = counts.with_records + counts.no_record + counts.failed;
-    let total = over + counts.pending + counts.held;
+    let Reached { done, total } = Reached::of(status);
     let more = if status.file_read { "" } else { "+" };
-    let mut line = format!("{}: {over} of {total}{more} inputs done, {} records", status.input.key, status.records);
+    let mut line = format!("{}: {done} of {total}{more} inputs done, {} records", status.input.key, status.records);
     if counts.failed > 0 {
         let _ = write!(line, ", {} failed", counts.failed);
     }

@@ -1,7 +1,7 @@
 //! Logs: JSON lines in Lambda, readable ones on a terminal. `RUST_LOG` says what is written, else `AWS_LAMBDA_LOG_LEVEL` does, which
 //! Lambda sets from the function's application log level.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
@@ -37,12 +37,13 @@ where
     registry().with(lines).with(targets(filter))
 }
 
-/// Starts logging for a person at a terminal, who sees progress and results already: only errors, unless `RUST_LOG` asks for more.
-pub fn terminal() {
+/// Starts logging for a person at a terminal, who sees progress and results already: only errors, unless `RUST_LOG` asks for more. Each line
+/// is one write to what `writer` gives.
+pub fn terminal<W: io::Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static, colours: bool) {
     let asked = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
     let filter = directives(|name| if name == "RUST_LOG" { asked.clone() } else { Some("ERROR".to_owned()) });
     let lines = fmt::layer().with_target(false).without_time();
-    let lines = lines.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.with_writer(writer).with_ansi(colours);
     // A subscriber that is there already was set on purpose.
     registry().with(lines).with(targets(&filter)).try_init().ok();
 }

@@ -133,7 +133,7 @@ impl AttemptKeys {
     }
 
     /// The records of an attempt among these keys.
-    fn of(id: &AttemptId, keys: &[String]) -> Self {
+    pub fn of(id: &AttemptId, keys: &[String]) -> Self {
         let prefix = keys::attempt(id);
         let mut found = Self::default();
         for name in keys.iter().filter_map(|key| key.strip_prefix(&prefix)) {

@@ -197,7 +197,7 @@ pub async fn release(
 }
 
 /// The keys of the marks of what of a run is held.
-pub(crate) async fn marks(store: &dyn Store, run: &RunId) -> Result<Vec<String>, PortError> {
+pub async fn marks(store: &dyn Store, run: &RunId) -> Result<Vec<String>, PortError> {
     let keys = ledger::list_all(store, &keys::held_marks(run)).await?;
     Ok(unreleased(&keys).cloned().collect())
 }

@@ -156,9 +156,20 @@ pub fn released_mark(mark: &str) -> String {
     format!("{}.released.json", mark.trim_end_matches(".json"))
 }
 
+/// Prefix of the records of all attempts of all batches.
+pub fn all_attempts(run: &RunId) -> String {
+    format!("ledger/runs/{run}/attempts/")
+}
+
+/// The attempt that such a record belongs to.
+pub fn attempt_of(run: &RunId, key: &str) -> Option<AttemptId> {
+    let (batch, attempt) = key.strip_prefix(&all_attempts(run))?.split_once('/')?.0.split_once('.')?;
+    Some(AttemptId { run: run.clone(), batch: batch.parse().ok()?, attempt: attempt.parse().ok()? })
+}
+
 /// Prefix of the records of all attempts of one batch.
 pub fn attempts(run: &RunId, batch: u32) -> String {
-    format!("ledger/runs/{run}/attempts/{batch:06}.")
+    format!("{}{batch:06}.", all_attempts(run))
 }
 
 /// Prefix of the records of one attempt.
@@ -350,6 +361,13 @@ mod tests {
         let deep = "ü/".repeat(400);
         assert!(input_path(&deep).len() <= PATH_BYTES_MAX);
         assert_ne!(input_path(&deep), input_path(&format!("{deep}x")));
+    }
+
+    #[test]
+    fn a_record_says_which_attempt_it_belongs_to() {
+        let id = AttemptId { run: RunId::parse("0123456789abcdef").unwrap(), batch: 1_234_567, attempt: 2 };
+        assert_eq!(attempt_of(&id.run, &attempt_end(&id)), Some(id.clone()));
+        assert_eq!(attempt_of(&id.run, &batch(&id.run, 1)), None);
     }
 
     #[test]

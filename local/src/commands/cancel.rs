@@ -47,7 +47,7 @@ async fn in_folder(args: &CancelArgs) -> Result<u8, Failure> {
     };
     let simulated = run::is_simulated(root).then_some(None);
     let (lock, engine) = run::open(lock, simulated, None).await?;
-    run::to_the_end(&lock, &engine, &[record.object]).await
+    run::to_the_end(&lock, &engine, &[record.object], false).await
 }
 
 async fn stop(store: &dyn Store, queues: &dyn Queues, args: &CancelArgs) -> Result<RunRecord, Failure> {

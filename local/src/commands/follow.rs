@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufReader, IsTerminal, Write};
+use std::io::BufReader;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ use pipeline::manifest::{Manifest, RunState};
 use pipeline::ports::{Store, Written};
 use pipeline::status::Status;
 
+use super::events::{Event, Places};
+use super::progress::Progress;
+use super::run::tell;
 use super::{Failure, RunArgs, exit, place, say};
 
 /// Names, in an object's user metadata, the bytes that were dropped: with a key of KMS an ETag does not.
@@ -59,7 +62,7 @@ pub(super) async fn drop_files(bucket: &str, args: &RunArgs, named: &[(&Path, St
         let (key, metadata) = (key.clone(), args.what.metadata());
         files.push(File { key, body: read(path)?, metadata });
     }
-    stack.run(files, args.again).await
+    stack.run(files, args.again, args.json).await
 }
 
 fn read(path: &Path) -> Result<Bytes, Failure> {
@@ -92,30 +95,22 @@ impl Stack {
     }
 
     /// Drops files that have not been dropped before (or all, `again`), and follows every one to its end.
-    pub(super) async fn run(&self, files: Vec<File>, again: bool) -> Result<u8, Failure> {
+    pub(super) async fn run(&self, files: Vec<File>, again: bool, events: bool) -> Result<u8, Failure> {
         let mut dropped = Vec::new();
         for file in files {
             let key = file.key.clone();
-            dropped.push((key, self.drop_once(file, again).await?));
+            dropped.push((key, self.drop_once(file, again, events).await?));
         }
-        let follow = async {
-            let mut worst = exit::FINE;
-            for (key, object) in &dropped {
-                worst = worst.max(self.follow(key, object).await?);
-            }
-            Ok(worst)
-        };
         tokio::select! {
-            worst = follow => worst,
-            _ = tokio::signal::ctrl_c() => {
-                eprintln!("\nThe stack goes on by itself: `dropcollect status {}` shows how far it is.", self.place);
-                Ok(exit::INTERRUPTED)
-            }
+            worst = self.follow(&dropped, events) => worst,
+            _ = tokio::signal::ctrl_c() => Err(Failure::interrupted(format!(
+                "The stack goes on by itself: `dropcollect status {}` shows how far it is.", self.place
+            ))),
         }
     }
 
     /// Every drop is a run of its own and is paid for, so equal bytes under the same key are not dropped a second time by themselves.
-    async fn drop_once(&self, file: File, again: bool) -> Result<Newest, Failure> {
+    async fn drop_once(&self, file: File, again: bool, events: bool) -> Result<Newest, Failure> {
         let File { key, body, mut metadata } = file;
         metadata.insert(HASH.to_owned(), hash_of(&body));
         let there = self.inputs.newest(&key).await?;
@@ -128,7 +123,8 @@ impl Stack {
                     "{key} was dropped before with other options, and a run keeps its own: add --again to run it anew (and pay for it)"
                 )));
             }
-            eprintln!("{key} was dropped before: following that run (--again runs it anew, and pays for it again)");
+            let message = "was dropped before: following that run (--again runs it anew, and pays for it again)";
+            tell(events, &format!("{key} {message}"));
             return Ok(there.clone());
         }
         let written = self.inputs.drop_file(&key, body, &metadata, there.as_ref()).await?;
@@ -142,50 +138,52 @@ impl Stack {
         })
     }
 
-    async fn follow(&self, key: &str, object: &Newest) -> Result<u8, Failure> {
+    /// Until every run is over, or waits for a person.
+    async fn follow(&self, dropped: &[(String, Newest)], events: bool) -> Result<u8, Failure> {
         let began = Instant::now();
-        let (mut hinted, mut shown) = (false, String::new());
-        let rewritten = std::io::stderr().is_terminal();
+        let progress = Progress::new(dropped.iter().map(|(key, _)| key.as_str()), events);
+        let mut ends: Vec<Option<Status>> = vec![None; dropped.len()];
+        let mut begun = vec![false; dropped.len()];
+        let mut patient = true;
         loop {
-            match self.status(key, object).await? {
-                Some(status) => {
-                    let line = report::progress(&status, None);
-                    if line != shown {
-                        if rewritten {
-                            eprint!("\r\x1b[2K{line}");
-                            drop(std::io::stderr().flush());
-                        } else {
-                            eprintln!("{line}");
-                        }
-                        shown = line;
-                    }
-                    if status.state == RunState::Held {
-                        eprintln!(
-                            "\nthe rest waits for a person: `dropcollect release --data {}` shows it",
-                            self.place
-                        );
-                        return Ok(exit::HELD);
-                    }
-                    if let Some(manifest) = &status.manifest {
-                        if rewritten {
-                            eprint!("\r\x1b[2K");
-                        }
-                        return self.conclude(manifest).await;
-                    }
+            for (at, (key, object)) in dropped.iter().enumerate() {
+                if ends[at].is_some() {
+                    continue;
                 }
-                None if began.elapsed() > PATIENCE && !hinted => {
-                    hinted = true;
-                    eprintln!(
-                        "{key} is in s3://{} and the stack has not begun with it: is that its InputBucket, and {} its DatasetBucket? `dropcollect doctor --data {}` looks for what is wrong",
-                        self.inputs.name(),
-                        self.place,
-                        self.place
-                    );
+                let Some(status) = self.status(key, object).await? else { continue };
+                if events && !std::mem::replace(&mut begun[at], true) {
+                    Event::Started { run: &status.run, key, collector: status.collector.as_deref() }.say();
                 }
-                None => {}
+                begun[at] = true;
+                progress.saw(at, &status, None);
+                if status.manifest.is_some() || status.state == RunState::Held {
+                    ends[at] = Some(status);
+                }
+            }
+            progress.draw();
+            if ends.iter().all(Option::is_some) {
+                break;
+            }
+            if patient && began.elapsed() > PATIENCE && begun.contains(&false) {
+                patient = false;
+                tell(events, &self.nothing_yet());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        drop(progress);
+        let mut worst = exit::FINE;
+        for status in ends.iter().flatten() {
+            worst = worst.max(self.conclude(status, events).await?);
+        }
+        Ok(worst)
+    }
+
+    fn nothing_yet(&self) -> String {
+        let (inputs, place) = (self.inputs.name(), &self.place);
+        format!(
+            "the stack has not begun with what lies in s3://{inputs}: is that its InputBucket, and {place} its DatasetBucket? \
+             `dropcollect doctor --data {place}` looks for what is wrong"
+        )
     }
 
     /// The status of the object's run, once there is one.
@@ -198,8 +196,26 @@ impl Stack {
         }))
     }
 
-    async fn conclude(&self, key: &str) -> Result<u8, Failure> {
+    async fn conclude(&self, status: &Status, events: bool) -> Result<u8, Failure> {
+        let (run, input) = (&status.run, &status.input.key);
+        let Some(key) = &status.manifest else {
+            let message = format!(
+                "the rest waits for a person: `dropcollect release {run} --data {}` says what for, and how to decide",
+                self.place
+            );
+            match events {
+                true => Event::Unfinished { run, key: input, message: &message }.say(),
+                false => eprintln!("{input}: {message}"),
+            }
+            return Ok(exit::HELD);
+        };
         let manifest: Manifest = ledger::read_known(&self.results, key).await?;
+        let place = |key: &str| format!("{}/{key}", self.place);
+        if events {
+            let places = Places::of(&manifest, key, place);
+            Event::Finished { run, key: input, manifest: &manifest, places }.say();
+            return Ok(exit::of(manifest.state));
+        }
         let few = manifest.inputs.failed + manifest.inputs.rejected <= FAILURES_READ_MAX;
         let mut reasons = Vec::new();
         if let Some(failed) = manifest.failed.as_ref().filter(|_| few)
@@ -208,7 +224,7 @@ impl Stack {
             // The summary is worth having without them.
             reasons = report::reasons(BufReader::new(&errors.body[..])).unwrap_or_default();
         }
-        say(&report::summary(&manifest, key, &reasons, &|key| format!("{}/{key}", self.place)));
+        say(&report::summary(&manifest, key, &reasons, &place));
         Ok(exit::of(manifest.state))
     }
 }

@@ -1,25 +1,31 @@
 //! The commands and their exit statuses.
 
 mod cancel;
-mod follow;
 mod doctor;
+mod events;
+mod follow;
 mod parquet;
 mod place;
 mod plan;
+mod progress;
 mod release;
 mod retry;
 mod run;
+pub(crate) mod screen;
 mod simulate;
 mod status;
 mod why;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use pipeline::ledger::Decision;
 use pipeline::ports::PortError;
+
+use self::events::Event;
 
 /// Exit statuses: the worst of all files.
 pub(crate) mod exit {
@@ -105,6 +111,9 @@ pub(crate) struct RunArgs {
     /// Run files again that have been run before
     #[arg(long)]
     again: bool,
+    /// Print events for programs instead of text: a JSON object a line
+    #[arg(long)]
+    json: bool,
 }
 
 /// What is run, and how it is triggered.
@@ -288,9 +297,15 @@ pub(crate) struct StatusArgs {
     /// A folder (default: dropcollect-data), or s3://dataset-bucket
     #[arg(default_value = "dropcollect-data")]
     place: String,
-    /// Print the status objects as JSON lines
+    /// Print the status objects as JSON lines; with --run the manifest, or as long as there is none the status
     #[arg(long)]
     json: bool,
+    /// Tell everything about one run: its id, or an input key (then its newest run)
+    #[arg(long, value_name = "RUN|KEY")]
+    run: Option<String>,
+    /// Look again every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
 }
 
 #[derive(Args)]
@@ -308,8 +323,27 @@ pub(crate) struct WhyArgs {
 }
 
 impl Command {
+    /// Reads the command line; if there is no command in it, what was to be said is said, and the exit status is given.
+    pub(crate) fn read() -> Result<Self, u8> {
+        Self::try_parse().map_err(|problem| {
+            let status = u8::try_from(problem.exit_code()).unwrap_or(exit::USAGE);
+            if status != exit::FINE && asks_for_events(std::env::args_os().skip(1)) {
+                return Failure { status, message: problem.render().to_string().trim_end().to_owned() }.tell(true);
+            }
+            // Help goes to standard output, and whoever reads it may stop early.
+            drop(problem.print());
+            status
+        })
+    }
+
+    /// Whether what happens is told in events.
+    pub(crate) fn events(&self) -> bool {
+        matches!(&self.which, Which::Run(args) if args.json)
+    }
+
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
+        let in_events = self.events();
         let done = match self.which {
             Which::Doctor(args) => doctor::doctor(&args).await,
             Which::Parquet(args) => parquet::parquet(&args).await,
@@ -322,11 +356,17 @@ impl Command {
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,
         };
-        done.unwrap_or_else(|failure| {
-            eprintln!("dropcollect: {}", failure.message);
-            failure.status
-        })
+        match done {
+            Ok(status) if in_events => events::end(status),
+            Ok(status) => status,
+            Err(failure) => failure.tell(in_events),
+        }
     }
+}
+
+/// Whether these arguments, which cannot be read, are those of a `run` that a program reads.
+fn asks_for_events(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.next().is_some_and(|command| command == "run") && arguments.any(|argument| argument == "--json")
 }
 
 /// Why a command ended, and with which status.
@@ -343,11 +383,26 @@ impl From<PortError> for Failure {
 }
 
 impl Failure {
-    fn usage(message: impl Into<String>) -> Self {
+    /// Says it, and gives the exit status.
+    pub(crate) fn tell(&self, events: bool) -> u8 {
+        let Self { status, message } = self;
+        if events {
+            Event::Error { message, status: *status }.say();
+            return events::end(*status);
+        }
+        eprintln!("dropcollect: {message}");
+        *status
+    }
+
+    fn interrupted(message: impl std::fmt::Display) -> Self {
+        Self { status: exit::INTERRUPTED, message: format!("interrupted. {message}") }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { status: exit::USAGE, message: message.into() }
     }
 
-    fn ours(message: impl Into<String>) -> Self {
+    pub(crate) fn ours(message: impl Into<String>) -> Self {
         Self { status: exit::OURS, message: message.into() }
     }
 }

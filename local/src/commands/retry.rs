@@ -85,7 +85,7 @@ fn offer(args: &RetryArgs, record: &RunRecord, failed: &Failed) -> String {
 async fn on_stack(args: &RetryArgs, record: RunRecord, key: String, failed: Failed) -> Result<u8, Failure> {
     let stack = Stack::open(&record.object.bucket, Some(&args.place)).await?;
     let file = File { key, body: Bytes::from(failed.file), metadata: settings(record) };
-    stack.run(vec![file], args.again).await
+    stack.run(vec![file], args.again, false).await
 }
 
 async fn in_folder(args: &RetryArgs, record: RunRecord, key: String, failed: Failed) -> Result<u8, Failure> {
@@ -99,7 +99,7 @@ async fn in_folder(args: &RetryArgs, record: RunRecord, key: String, failed: Fai
     let simulated = run::is_simulated(root).then_some(None);
     let (lock, engine) = run::open(lock, simulated, None).await?;
     let object = engine.object(&path, &key, settings(record), args.again).await.map_err(run::ours)?;
-    run::to_the_end(&lock, &engine, &[object]).await
+    run::to_the_end(&lock, &engine, &[object], false).await
 }
 
 /// What the run had, with the collector that it used.

@@ -1,12 +1,10 @@
 //! `dropcollect run`.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, IsTerminal, Write};
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use adapters::aws::Aws;
 use adapters::clock::WallClock;
@@ -23,12 +21,10 @@ use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
+use super::events::{Event, Places};
+use super::progress::Progress;
 use super::{Failure, RunArgs, What, exit, follow, say};
 
-/// How often a file gets a line of progress where standard error is no terminal.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
-/// Progress is looked at again after so many times as long as it took: with a thousand files it must not keep them from being run.
-const SHOW_REST: u32 = 50;
 /// Collector of simulated runs that name none.
 const SIMULATED_COLLECTOR: &str = "c_simulated";
 
@@ -42,7 +38,10 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let simulated = args.simulate.then_some(args.scenario.as_deref());
     let (lock, engine) = open(lock, simulated, args.what.collector.as_deref()).await?;
     let objects = objects(args, &engine, &named).await?;
-    to_the_end(&lock, &engine, &objects).await
+    if args.json {
+        started(&engine, &objects, args).await?;
+    }
+    to_the_end(&lock, &engine, &objects, args.json).await
 }
 
 /// Takes the folder for this process.
@@ -78,32 +77,56 @@ pub(super) async fn open(
 }
 
 /// Works until every object's run is over, or nothing goes on without a person; says what became of each.
-pub(super) async fn to_the_end(lock: &FolderLock, engine: &Engine, objects: &[InputObject]) -> Result<u8, Failure> {
+pub(super) async fn to_the_end(
+    lock: &FolderLock,
+    engine: &Engine,
+    objects: &[InputObject],
+    events: bool,
+) -> Result<u8, Failure> {
     let others = engine.others(objects).await.map_err(ours)?;
     if !others.is_empty() {
         let others = others.into_iter().collect::<Vec<_>>().join(", ");
-        eprintln!(
-            "{} also holds unfinished work of {others}: it goes on too, as long as this runs.",
-            lock.root().display()
+        let folder = lock.root().display();
+        tell(
+            events,
+            &format!("{folder} also holds unfinished work of {others}: it goes on too, as long as this runs."),
         );
     }
-    let progress = Progress {
-        engine,
-        rewritten: objects.len() == 1 && std::io::stderr().is_terminal(),
-        unfinished: RefCell::new(objects.iter().collect()),
-        shown: RefCell::default(),
-        not_before: Cell::new(Instant::now()),
-    };
+    let progress = Progress::new(objects.iter().map(|object| object.key.as_str()), events);
     let stopped = tokio::select! {
-        stopped = engine.run(objects, async || progress.show().await) => stopped.map_err(ours)?,
+        stopped = engine.run(objects, async || progress.show(engine, objects).await) => stopped.map_err(ours)?,
         _ = tokio::signal::ctrl_c() => {
-            progress.clear();
-            eprintln!("Interrupted. Collections that were started go on and are paid for; run the same command again to go on where this was.");
-            return Ok(exit::INTERRUPTED);
+            return Err(Failure::interrupted(
+                "Collections that were started go on and are paid for; run the same command again to go on where this was.",
+            ));
         }
     };
-    progress.clear();
-    conclude(engine, objects, &stopped).await
+    progress.last(engine, objects).await;
+    // Nothing of it stays on the screen.
+    drop(progress);
+    let mut worst = exit::FINE;
+    for object in objects {
+        worst = worst.max(conclude(lock, engine, object, &stopped, events).await?);
+    }
+    Ok(worst)
+}
+
+/// Tells a person, or a program, something beside the results.
+pub(super) fn tell(events: bool, message: &str) {
+    match events {
+        true => Event::Note { message }.say(),
+        false => eprintln!("{message}"),
+    }
+}
+
+/// The first events. The collector is what the run began with, or is about to begin with.
+async fn started(engine: &Engine, objects: &[InputObject], args: &RunArgs) -> Result<(), Failure> {
+    for object in objects {
+        let known =
+            engine.collector(object).await.map_err(ours)?.or_else(|| engine.would_use(object, &args.what.metadata()));
+        Event::Started { run: &object.run(), key: &object.key, collector: known.as_deref() }.say();
+    }
+    Ok(())
 }
 
 /// Files and their keys; two files under one key are wrong usage.
@@ -219,105 +242,63 @@ async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> 
     Ok(objects)
 }
 
-/// Progress on standard error: a line that is rewritten on a terminal, a line for each change elsewhere.
-struct Progress<'a> {
-    engine: &'a Engine,
-    /// Whether one line is rewritten.
-    rewritten: bool,
-    /// Files whose end has not been shown.
-    unfinished: RefCell<Vec<&'a InputObject>>,
-    /// The last line of each file, and when it was printed.
-    shown: RefCell<BTreeMap<String, (String, Instant)>>,
-    not_before: Cell<Instant>,
-}
-
-impl Progress<'_> {
-    async fn show(&self) {
-        let began = Instant::now();
-        if began < self.not_before.get() {
-            return;
-        }
-        let waiting = self.engine.waiting();
-        let mut unfinished = Vec::new();
-        for object in self.unfinished.take() {
-            // What cannot be read now is shown at the next tick.
-            let status = self.engine.status(object).await.ok().flatten();
-            let over = status.as_ref().is_some_and(|status| status.manifest.is_some());
-            if let Some(status) = status {
-                let waiting = waiting.get(&object.run()).filter(|_| !over);
-                self.print(&object.key, report::progress(&status, waiting));
-            }
-            if !over {
-                unfinished.push(object);
-            }
-        }
-        self.unfinished.replace(unfinished);
-        self.not_before.set(Instant::now() + began.elapsed() * SHOW_REST);
-    }
-
-    /// A terminal shows every change in one line that is rewritten; a log gets a line every few seconds.
-    fn print(&self, key: &str, line: String) {
-        let mut shown = self.shown.borrow_mut();
-        if let Some((known, at)) = shown.get(key)
-            && (*known == line || (!self.rewritten && at.elapsed() < LOG_INTERVAL))
-        {
-            return;
-        }
-        if self.rewritten {
-            eprint!("\r\x1b[2K{line}");
-            drop(std::io::stderr().flush());
-        } else {
-            eprintln!("{line}");
-        }
-        shown.insert(key.to_owned(), (line, Instant::now()));
-    }
-
-    fn clear(&self) {
-        if self.rewritten {
-            eprint!("\r\x1b[2K");
-        }
-    }
-}
-
-async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -> Result<u8, Failure> {
-    let mut worst = exit::FINE;
-    for object in objects {
-        let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
-            worst = worst.max(unfinished(engine, object, stopped).await?);
-            continue;
-        };
-        let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
+async fn conclude(
+    lock: &FolderLock,
+    engine: &Engine,
+    object: &InputObject,
+    stopped: &Stopped,
+    events: bool,
+) -> Result<u8, Failure> {
+    let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
+        return unfinished(lock, engine, object, stopped, events).await;
+    };
+    let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
+    if events {
+        let places = Places::of(&manifest, &key, |key| engine.path(key));
+        Event::Finished { run: &manifest.run, key: &object.key, manifest: &manifest, places }.say();
+    } else {
         let errors = manifest.failed.as_ref().and_then(|failed| File::open(engine.path(&failed.errors)).ok());
         // The summary is worth having without them.
         let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
         say(&report::summary(&manifest, &key, &reasons, &|key| engine.path(key)));
-        worst = worst.max(exit::of(manifest.state));
     }
-    Ok(worst)
+    Ok(exit::of(manifest.state))
 }
 
-async fn unfinished(engine: &Engine, object: &InputObject, stopped: &Stopped) -> Result<u8, Failure> {
+async fn unfinished(
+    lock: &FolderLock,
+    engine: &Engine,
+    object: &InputObject,
+    stopped: &Stopped,
+    events: bool,
+) -> Result<u8, Failure> {
     engine.refresh_status(object).await.map_err(ours)?;
-    let status = engine.status(object).await.map_err(ours)?;
-    if let Some(status) = &status {
-        say(&report::progress(status, None));
-    }
-    let key = &object.key;
-    match stopped {
-        Stopped::Credentials(reason) => {
-            eprintln!(
-                "{key}: {reason}\nNothing is lost, and what was started goes on: set BRIGHT_DATA_API_TOKEN to a key that is accepted and may run collectors, then run the same command again."
-            );
-            Ok(exit::CREDENTIALS)
-        }
-        Stopped::Rest => {
-            eprintln!(
-                "{key}: the rest waits for a person. What has been collected lies in {}; --again runs the whole file anew, and pays for it again.",
+    let (key, run) = (&object.key, object.run());
+    let (status, message) = match stopped {
+        Stopped::Credentials(reason) => (
+            exit::CREDENTIALS,
+            format!(
+                "{reason}\nNothing is lost, and what was started goes on: set BRIGHT_DATA_API_TOKEN to a key that is accepted and may run collectors, then run the same command again."
+            ),
+        ),
+        Stopped::Rest => (
+            exit::HELD,
+            format!(
+                "the rest waits for a person: `dropcollect release {run} --data {}` says what for, and how to decide. What has been collected lies in {}; --again runs the whole file anew, and pays for it again.",
+                lock.root().display(),
                 engine.path(&format!("output/{}", keys::input_path(key)))
-            );
-            Ok(exit::HELD)
+            ),
+        ),
+    };
+    if events {
+        Event::Unfinished { run: &run, key, message: &message }.say();
+    } else {
+        if let Some(status) = engine.status(object).await.map_err(ours)? {
+            say(&report::progress(&status, None));
         }
+        eprintln!("{key}: {message}");
     }
+    Ok(status)
 }
 
 pub(super) fn ours(error: EngineError) -> Failure {
