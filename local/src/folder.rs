@@ -16,6 +16,7 @@
 pub(crate) mod disk;
 mod inputs;
 mod keys;
+pub mod kind;
 mod pieces;
 mod uploads;
 

@@ -1,8 +1,10 @@
 //! The pipeline on one machine.
 
+pub mod again;
 pub mod bars;
 pub mod clock;
 pub mod detail;
+pub mod doctor;
 pub mod engine;
 pub mod folder;
 pub mod lock;

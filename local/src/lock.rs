@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder::disk::{PRIVATE, TEMPORARY};
+use crate::folder::is_absent;
+
+/// The file that is locked, in [`PRIVATE`].
+const LOCK: &str = "lock";
 
 /// Why the folder cannot be used by this process.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +51,34 @@ impl FolderLock {
     pub fn take(root: &Path) -> Result<Self, LockError> {
         let unusable = |source| LockError::Unusable { root: root.to_owned(), source };
         fs::create_dir_all(root.join(PRIVATE)).map_err(unusable)?;
-        let path = root.join(PRIVATE).join("lock");
+        let path = root.join(PRIVATE).join(LOCK);
         // The file is never removed: whoever holds a removed file open would believe to have the lock.
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(LockError::Taken { root: root.to_owned(), pid });
-            }
+            Err(TryLockError::WouldBlock) => return Err(taken(root, &mut file)),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         write_pid(&mut file).map_err(unusable)?;
         clear_temporary(&root.join(PRIVATE).join(TEMPORARY)).map_err(unusable)?;
         Ok(Self { held: Arc::new(Held { root: root.to_owned(), _file: file }), sync: true })
+    }
+
+    /// Whether no process has the folder now. Takes nothing and changes nothing; only who begins in the same moment may find the folder in
+    /// use.
+    pub fn is_free(root: &Path) -> Result<(), LockError> {
+        let unusable = |source| LockError::Unusable { root: root.to_owned(), source };
+        let mut file = match File::open(root.join(PRIVATE).join(LOCK)) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(unusable(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(taken(root, &mut file)),
+            Err(TryLockError::Error(source)) => Err(unusable(source)),
+        }
     }
 
     /// What is opened with this one does not wait for the disk: some milliseconds less for every write. A kill is survived all the
@@ -81,6 +97,13 @@ impl FolderLock {
     pub(crate) fn sync(&self) -> bool {
         self.sync
     }
+}
+
+/// Another process has it, which has written down its id.
+fn taken(root: &Path, file: &mut File) -> LockError {
+    let mut text = String::new();
+    let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+    LockError::Taken { root: root.to_owned(), pid }
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {
@@ -109,6 +132,9 @@ mod tests {
         let lock = FolderLock::take(&root).unwrap();
         let error = FolderLock::take(&root).unwrap_err();
         assert!(matches!(error, LockError::Taken { pid, .. } if pid == Some(std::process::id())), "{error}");
+        assert!(
+            matches!(FolderLock::is_free(&root), Err(LockError::Taken { pid, .. }) if pid == Some(std::process::id()))
+        );
         let left = root.join(PRIVATE).join(TEMPORARY).join("left");
         fs::write(&left, "half").unwrap();
         drop(lock);

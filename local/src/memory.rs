@@ -12,7 +12,7 @@ pub use queues::{MemoryQueue, MemoryQueues};
 pub use store::{MemoryObject, MemoryStore, OpenUpload, StoreCall};
 
 /// A tag of these bytes. Equal bytes have equal tags, as they have in S3 (without encryption by customer keys).
-pub(crate) fn hash_of(bytes: &[u8]) -> String {
+pub fn hash_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..16])
 }
 

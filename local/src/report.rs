@@ -55,7 +55,8 @@ pub fn progress(status: &Status, waiting: Option<&Waiting>) -> String {
     line
 }
 
-pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+/// A number of things.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use pipeline::attempt::{AttemptKeys, SliceState};
+use pipeline::cancel;
 use pipeline::decisions::{Decision, codes, decide};
 use pipeline::keys;
 use pipeline::ledger::{self, AttemptEnd, BatchRecord, Delivery, EndRecord, InputRow, RejectedRow, RunRecord};
@@ -250,7 +251,11 @@ async fn attempts(
             fate = Fate::Failed { code: failed.code.clone(), message: failed.message.clone() };
             // Of a refusal and of what a person decided, enough is said.
             if chapter.fetched_at.is_some() {
-                let _ = write!(chapter.said, ", not triggered again: {}", why_not(&failed.code, attempt, policy));
+                let why = match cancel::is_cancelled(store, run).await? {
+                    true => "the run was cancelled".to_owned(),
+                    false => why_not(&failed.code, attempt, policy),
+                };
+                let _ = write!(chapter.said, ", not triggered again: {why}");
             }
         }
         chapters.push(chapter);
@@ -304,6 +309,10 @@ async fn chapter(
             SliceState::Unsent { .. } => {
                 chapter.said = "nothing has been started for it yet".to_owned();
                 Fate::Pending
+            }
+            SliceState::CalledOff => {
+                chapter.said = "not triggered: the run was cancelled".to_owned();
+                Fate::Failed { code: codes::RUN_CANCELLED.to_owned(), message: String::new() }
             }
             SliceState::Sending { intent, .. } => {
                 chapter.triggered_at = Some(intent.at);

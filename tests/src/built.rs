@@ -30,6 +30,11 @@ fn binaries() -> Result<PathBuf> {
     Ok(profile.to_owned())
 }
 
+/// Builds the command `dropcollect` and says where it is.
+pub fn command() -> Result<PathBuf> {
+    Ok(binaries()?.join("dropcollect"))
+}
+
 /// Builds the functions and lays them out as [`Cloud::deploy`] takes them: a folder with `<function>/bootstrap`.
 pub fn functions(cloud: &Cloud) -> Result<PathBuf> {
     let (binaries, folder) = (binaries()?, cloud.folder("functions")?);
@@ -40,6 +45,11 @@ pub fn functions(cloud: &Cloud) -> Result<PathBuf> {
         let _ = Command::new("strip").arg(&bootstrap).status();
     }
     Ok(folder)
+}
+
+/// Builds the command `dropcollect` and says where it is.
+pub fn command() -> Result<PathBuf> {
+    Ok(binaries()?.join("dropcollect"))
 }
 
 /// A simulator of the API, which serves on a port of 127.0.0.1 until this goes out of scope.

@@ -1,9 +1,13 @@
-//! The buckets: [`S3Store`] is the dataset bucket, [`S3Inputs`] the input bucket.
+//! The buckets: [`S3Store`] is the dataset bucket, [`S3Inputs`] the input bucket as functions read it, [`InputBucket`] as a person writes to it.
 
 mod conditional;
+mod conditions;
+mod drops;
 mod inputs;
 mod store;
 
+pub use conditions::{Tried, try_conditions};
+pub use drops::{InputBucket, Newest};
 pub use inputs::S3Inputs;
 pub use store::S3Store;
 

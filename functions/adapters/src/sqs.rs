@@ -82,15 +82,55 @@ impl SqsDeliveries {
 
     /// Where the queue's redrive policy sends what is received too often.
     async fn dead_letter_queue(&self, queue_url: &str) -> Result<String, PortError> {
-        let what = || format!("find the dead-letter queue of {queue_url}");
-        let name = QueueAttributeName::RedrivePolicy;
-        let get = self.client.get_queue_attributes().queue_url(queue_url).attribute_names(name.clone()).send();
-        let attributes = get.await.map_err(|error| failed(what(), &error))?;
-        let policy = attributes.attributes().and_then(|attributes| attributes.get(&name));
-        let policy = policy.ok_or_else(|| PortError::new(what(), "the queue has no redrive policy"))?;
-        let policy: RedrivePolicy = serde_json::from_str(policy).map_err(|error| PortError::new(what(), error))?;
-        queue_url_of(&policy.dead_letter_target_arn)
+        let looked = look(&self.client, queue_url).await?.dead_letter_queue;
+        let none = || PortError::new(format!("find the dead-letter queue of {queue_url}"), "it has no redrive policy");
+        looked.ok_or_else(none)
     }
+}
+
+/// What a queue says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueLook {
+    /// Messages that may be received now. This and the next two are approximate, as SQS says.
+    pub visible: u64,
+    /// Messages that somebody works on, or that wait with an extended visibility.
+    pub in_flight: u64,
+    /// Messages that are to be delivered later.
+    pub delayed: u64,
+    /// For how long a received message is hidden from others, in seconds.
+    pub visibility_seconds: u64,
+    /// URL of the queue for what is received too often, if it has one.
+    pub dead_letter_queue: Option<String>,
+}
+
+impl QueueLook {
+    /// All messages.
+    pub fn messages(&self) -> u64 {
+        self.visible.saturating_add(self.in_flight).saturating_add(self.delayed)
+    }
+}
+
+/// Asks for a queue's attributes: needs `sqs:GetQueueAttributes`, and changes nothing. A number that the answer does not have is 0.
+pub async fn look(client: &Client, queue_url: &str) -> Result<QueueLook, PortError> {
+    let what = || format!("get the attributes of {queue_url}");
+    let get = client.get_queue_attributes().queue_url(queue_url).attribute_names(QueueAttributeName::All).send();
+    let answer = get.await.map_err(|error| failed(what(), &error))?;
+    let attribute = |name| answer.attributes().and_then(|attributes| attributes.get(&name));
+    let number = |name| attribute(name).and_then(|number| number.parse().ok()).unwrap_or_default();
+    let dead_letter_queue = match attribute(QueueAttributeName::RedrivePolicy) {
+        Some(policy) => {
+            let policy: RedrivePolicy = serde_json::from_str(policy).map_err(|error| PortError::new(what(), error))?;
+            Some(queue_url_of(&policy.dead_letter_target_arn)?)
+        }
+        None => None,
+    };
+    Ok(QueueLook {
+        visible: number(QueueAttributeName::ApproximateNumberOfMessages),
+        in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+        delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+        visibility_seconds: number(QueueAttributeName::VisibilityTimeout),
+        dead_letter_queue,
+    })
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use crate::keys;
 use crate::ledger::{self, CancelRecord, Decision, Delivery, HeldRecord, Intent, Outcome, ReleaseRecord, SendResult};
 use crate::messages::Turn;
 use crate::ports::{PortError, Store};
-use crate::words::{AttemptId, Slice};
+use crate::words::{AttemptId, RunId, Slice};
 
 /// Which records of an attempt exist: one listing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum SliceState {
     },
     /// A collection runs for it.
     Collecting(Collecting),
+    /// The run was cancelled before it was sent.
+    CalledOff,
     /// Refused for good.
     Refused {
         /// HTTP status.
@@ -118,6 +120,16 @@ impl AttemptKeys {
     /// Lists the records of an attempt.
     pub async fn load(store: &dyn Store, id: &AttemptId) -> Result<Self, PortError> {
         Ok(Self::of(id, &ledger::list_all(store, &keys::attempt(id)).await?))
+    }
+
+    /// The newest attempt of a batch of which there are records, or else its first one.
+    pub async fn newest(store: &dyn Store, run: &RunId, batch: u32) -> Result<(AttemptId, Self), PortError> {
+        let prefix = keys::attempts(run, batch);
+        let all = ledger::list_all(store, &prefix).await?;
+        let newest = all.iter().filter_map(|key| key.strip_prefix(&prefix)?.get(..2)?.parse().ok()).max();
+        let id = AttemptId { run: run.clone(), batch, attempt: newest.unwrap_or(1) };
+        let found = Self::of(&id, &all);
+        Ok((id, found))
     }
 
     /// The records of an attempt among these keys.
@@ -234,8 +246,11 @@ impl AttemptKeys {
             }
         }
         let Some(outcome) = outcome else {
-            let intent = ledger::read_known(store, &keys::intent(id, slice, send)).await?;
-            return Ok(SliceState::Sending { send, intent, holds: self.holds(slice) });
+            let intent: Intent = ledger::read_known(store, &keys::intent(id, slice, send)).await?;
+            return Ok(match intent.called_off {
+                true => SliceState::CalledOff,
+                false => SliceState::Sending { send, intent, holds: self.holds(slice) },
+            });
         };
         match outcome.result {
             SendResult::Accepted { collection, start_eta, adopted } => {

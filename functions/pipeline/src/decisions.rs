@@ -92,6 +92,8 @@ pub mod codes {
     pub const COLLECTION_DEADLINE: &str = "collection_deadline";
     /// The API does not know the collection any more (results are deleted after 16 days).
     pub const COLLECTION_GONE: &str = "collection_gone";
+    /// A person cancelled the run.
+    pub const RUN_CANCELLED: &str = "run_cancelled";
     /// A person gave it up.
     pub const GIVEN_UP: &str = "given_up";
     /// The dataset cannot be read as records.
@@ -105,7 +107,7 @@ const WHEN_UNBLOCKED: Decision = Decision::Again { after: 15, times: None };
 
 /// Codes (one that ends with `*` stands for all that begin so) and what follows. The API's page on error codes says which are worth a retry
 /// and which never are; its advice is followed. What is not listed is triggered again: trouble on the way, or unknown.
-pub const TABLE: [(&str, Decision); 28] = [
+pub const TABLE: [(&str, Decision); 29] = [
     // The input or its target: the same page gives the same answer.
     ("bad_input", Decision::Final),
     ("ERR_INVALID_URL", Decision::Final),
@@ -121,6 +123,7 @@ pub const TABLE: [(&str, Decision); 28] = [
     (codes::COLLECTION_CANCELLED, Decision::Final),
     (codes::COLLECTION_DEADLINE, Decision::Final),
     (codes::COLLECTION_GONE, Decision::Final),
+    (codes::RUN_CANCELLED, Decision::Final),
     (codes::GIVEN_UP, Decision::Final),
     (codes::DATASET_UNREADABLE, Decision::Final),
     ("refused_*", Decision::Final),

@@ -63,6 +63,7 @@ impl Work<'_> {
                 SliceState::Refused { status, text } => {
                     failures.extend(self.failed(slice, &format!("refused_{status}"), &text).await?);
                 }
+                SliceState::CalledOff => failures.extend(self.called_off(slice, &before).await?),
                 SliceState::GivenUp(held) => {
                     let message = format!("given up by a person: {}", held.message);
                     failures.extend(self.failed(slice, codes::GIVEN_UP, &message).await?);
@@ -75,7 +76,7 @@ impl Work<'_> {
             let decision = decide(&failed.code, policy);
             let attempts_max = policy.attempts_max.min(decision.attempts_max());
             match decision {
-                Decision::Again { after, .. } if certain && attempt < attempts_max => {
+                Decision::Again { after, .. } if certain && !self.cancelled && attempt < attempts_max => {
                     wait = wait.max(after).min(limits::DELAY_SECONDS_MAX);
                     fates.again.push(failed);
                 }
@@ -95,6 +96,22 @@ impl Work<'_> {
             (FailedInput { input: *input, code, message, attempts }, true)
         };
         Ok(self.sent(slice).await?.positions.iter().map(fail).collect())
+    }
+
+    /// Inputs that were not triggered any more: they failed as they had before, or because the run was cancelled.
+    async fn called_off(
+        &mut self,
+        slice: Slice,
+        before: &[FailedInput],
+    ) -> Result<Vec<(FailedInput, bool)>, PortError> {
+        let message = "the run was cancelled before it was triggered";
+        let mut failures = self.failed(slice, codes::RUN_CANCELLED, message).await?;
+        for (failure, certain) in &mut failures {
+            let known = before.iter().find(|known| known.input == failure.input).cloned();
+            *failure = known.unwrap_or(FailedInput { attempts: 0, ..failure.clone() });
+            *certain = false;
+        }
+        Ok(failures)
     }
 
     /// Notes what became of sends that a slice did not end with: how many were made again after one in doubt, and which collections a

@@ -166,10 +166,27 @@ pub async fn give_back(store: &dyn Store, key: &str, now: Timestamp) -> Result<(
     Ok(())
 }
 
+/// A gate that is not open, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Why callers were turned away.
+    pub cause: Cause,
+    /// When the next caller may try; in the past if nobody has tried since.
+    pub until: Timestamp,
+    /// The API's words.
+    pub reason: String,
+}
+
+/// The pause that callers are under; `None` when calls are made.
+pub async fn paused(store: &dyn Store, key: &str) -> Result<Option<Pause>, PortError> {
+    let record = load(store, key, Timestamp::UNIX_EPOCH).await?.map(|(record, _)| record);
+    let pause = |GateRecord { cause, closed_until, reason, .. }| Pause { cause, until: closed_until, reason };
+    Ok(record.filter(|record| record.failures > 0).map(pause))
+}
+
 /// Why calls are not made now, for people; `None` when they are.
 pub async fn reason(store: &dyn Store, key: &str) -> Result<Option<(Cause, String)>, PortError> {
-    let record = load(store, key, Timestamp::UNIX_EPOCH).await?.map(|(record, _)| record);
-    Ok(record.filter(|record| record.failures > 0).map(|record| (record.cause, record.reason)))
+    Ok(paused(store, key).await?.map(|pause| (pause.cause, pause.reason)))
 }
 
 async fn load(store: &dyn Store, key: &str, now: Timestamp) -> Result<Option<(GateRecord, Tag)>, PortError> {

@@ -88,6 +88,11 @@ pub fn end(run: &RunId) -> String {
     format!("ledger/runs/{run}/end.json")
 }
 
+/// That this run is to stop.
+pub fn run_cancel(run: &RunId) -> String {
+    format!("ledger/runs/{run}/cancel.json")
+}
+
 /// That this run's collector refuses `queue_next`.
 pub fn no_queue_next(run: &RunId) -> String {
     format!("ledger/runs/{run}/no-queue-next.json")

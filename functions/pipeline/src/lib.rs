@@ -9,7 +9,7 @@
 //! | [`batch`] | inputs → batches |
 //! | `trigger` | the function: records batches and starts them |
 //! | [`attempt`], `work`, `send`, `reconcile` | one attempt of a batch, its paid sends, and the ones in doubt |
-//! | [`held`] | what waits for a person, and what follows from the decision |
+//! | [`held`], [`cancel`] | what waits for a person, and what follows from the decision; a run that a person stops |
 //! | `poll`, `look`, [`schedule`] | the function: looks until a collection is ready |
 //! | [`json_cut`], [`json_scan`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
 //! | [`decisions`], `finish`, `retry` | what is triggered again; the end of attempts, batches and runs |
@@ -22,6 +22,7 @@
 
 pub mod attempt;
 pub mod batch;
+pub mod cancel;
 pub mod canonical;
 pub mod dataset;
 pub mod decisions;

@@ -47,6 +47,11 @@ enum End {
     Done,
 }
 
+/// Why an input of a collection that was told to stop has neither a record nor an error.
+fn code_of(cancel: &CancelRecord) -> &'static str {
+    if cancel.run { codes::RUN_CANCELLED } else { codes::COLLECTION_DEADLINE }
+}
+
 impl Work<'_> {
     /// Looks at the collection of a slice.
     pub(crate) async fn look(&mut self, slice: Slice, collecting: &Collecting) -> Result<Step, PortError> {
@@ -178,7 +183,8 @@ impl Work<'_> {
     async fn pending(&mut self, slice: Slice, collecting: &Collecting, hint: Option<u32>) -> Result<Step, PortError> {
         let now = self.pipeline.clock.now();
         let wait = Step::wait(next_look(collecting.since, now, hint), "not ready");
-        if collecting.cancel.is_none() && seconds_between(collecting.since, now) < LOG_FROM_SECONDS {
+        let stopping = self.cancelled || collecting.cancel.is_some();
+        if !stopping && seconds_between(collecting.since, now) < LOG_FROM_SECONDS {
             return Ok(wait);
         }
         let log = match self.asked(self.pipeline.api.log(&collecting.collection).await).await? {
@@ -209,12 +215,13 @@ impl Work<'_> {
         let status = log.status.as_deref().unwrap_or_default();
         match (status, &collecting.cancel) {
             ("done" | "finished" | "ready", _) => End::Done,
-            ("canceled" | "cancelled" | "failed", Some(_)) => {
+            ("canceled" | "cancelled" | "failed", Some(cancel)) => {
                 let limit = self.run.policy.collection_deadline_seconds;
-                End::Badly(
-                    codes::COLLECTION_DEADLINE,
-                    format!("the collection ran longer than {limit} s and was cancelled"),
-                )
+                let message = match cancel.run {
+                    true => "the run was cancelled, and the collection with it".to_owned(),
+                    false => format!("the collection ran longer than {limit} s and was cancelled"),
+                };
+                End::Badly(code_of(cancel), message)
             }
             ("canceled" | "cancelled", None) => {
                 End::Badly(codes::COLLECTION_CANCELLED, "the collection was cancelled".to_owned())
@@ -224,8 +231,8 @@ impl Work<'_> {
         }
     }
 
-    /// Past the deadline the collection is told to stop, again and again until its log says that it has: as long as it may still run,
-    /// its inputs are not triggered again.
+    /// Past the deadline, and when the run was cancelled, the collection is told to stop, again and again until its log says that it has:
+    /// as long as it may still run, its inputs are not triggered again.
     async fn mind_the_deadline(
         &self,
         slice: Slice,
@@ -238,11 +245,12 @@ impl Work<'_> {
         let running = log.started.is_some_and(|started| seconds_between(started, now) > limit);
         // A job that never starts, or whose log cannot be had, must not be waited for until its results expire.
         let lost = seconds_between(collecting.since, now) > i64::from(limits::COLLECTION_DEADLINE_SECONDS_MAX);
-        if !running && !lost && collecting.cancel.is_none() {
+        if !running && !lost && !self.cancelled && collecting.cancel.is_none() {
             return Ok(wait);
         }
         if collecting.cancel.is_none() {
-            let record = CancelRecord { v: VERSION, at: now, collection: collecting.collection.clone() };
+            let (collection, run) = (collecting.collection.clone(), self.cancelled);
+            let record = CancelRecord { v: VERSION, at: now, collection, run };
             ledger::write_once(&*self.pipeline.store, &keys::cancel(&self.id, slice, collecting.send), &record).await?;
         }
         let since = collecting.cancel.as_ref().map_or(now, |cancel| cancel.at);
@@ -254,7 +262,8 @@ impl Work<'_> {
             return self.hold(slice, Why::of(collecting, "cannot_be_stopped", message)).await;
         }
         let answer = self.asked(self.pipeline.api.cancel(&collecting.collection).await).await?;
-        tracing::warn!(?answer, "past its deadline: told to stop");
+        let why = if self.cancelled { "its run was cancelled" } else { "past its deadline" };
+        tracing::warn!(?answer, why, "told to stop");
         Ok(Step::wait(30, "waiting for the collection to stop").calmly(since, now))
     }
 
@@ -432,9 +441,9 @@ impl Work<'_> {
         let end = log.map_or(End::None, |log| self.end(collecting, log));
         match (end, log) {
             (End::Badly(code, message), _) => whole.fail_silent(code, &message),
-            (End::None, _) if collecting.cancel.is_some() => {
+            (End::None, _) if let Some(cancel) = &collecting.cancel => {
                 let message = "the collection was cancelled before it came to this input";
-                whole.fail_silent(codes::COLLECTION_DEADLINE, message);
+                whole.fail_silent(code_of(cancel), message);
             }
             (_, None) => {
                 let message = "neither a record nor an error, and the job log cannot be had";

@@ -190,6 +190,7 @@ pub const CODES: &[&str] = &[
     codes::COLLECTION_CANCELLED,
     codes::COLLECTION_DEADLINE,
     codes::COLLECTION_GONE,
+    codes::RUN_CANCELLED,
     codes::GIVEN_UP,
     codes::DATASET_UNREADABLE,
     "bad_input",

@@ -263,7 +263,7 @@ impl Work<'_> {
                     round.settled.push((slice, state));
                     continue;
                 }
-                state @ (SliceState::Delivered(..) | SliceState::Refused { .. }) => {
+                state @ (SliceState::Delivered(..) | SliceState::Refused { .. } | SliceState::CalledOff) => {
                     round.settled.push((slice, state));
                     continue;
                 }

@@ -16,8 +16,10 @@ impl Work<'_> {
     /// Sends a slice, as its `send`-th send. Whoever writes the intent is the only one who sends it.
     pub(crate) async fn send(&mut self, slice: Slice, send: u32) -> Result<Step, PortError> {
         let gate_key = keys::collector_gate(&self.run.settings.collector);
+        let gates = [keys::TOKEN_GATE, gate_key.as_str()];
         let mut probes = Vec::new();
-        for key in [keys::TOKEN_GATE, gate_key.as_str()] {
+        // What is called off need not wait until it may be sent.
+        for key in gates.into_iter().filter(|_| !self.cancelled) {
             match gate::ask(&*self.pipeline.store, key, self.pipeline.clock.now()).await? {
                 Gate::Open => {}
                 Gate::Probe => probes.push(key.to_owned()),
@@ -34,10 +36,17 @@ impl Work<'_> {
         // A process that is alone knows that its own sends are over when their time is; elsewhere a turn has to end first.
         let alone = self.pipeline.alone_since.is_some();
         let doubt_at = if alone { answered_by } else { answered_by.max(self.turn.ends_at) };
-        let intent = Intent { v: VERSION, at, send_by, doubt_at, inputs: slice.len() };
+        // Asked when the time of the send runs: whoever cancels the run knows when the last send has left.
+        let called_off = self.ask_whether_cancelled().await?;
+        let intent = Intent { v: VERSION, at, send_by, doubt_at, inputs: slice.len(), called_off };
         let store = &*self.pipeline.store;
         if ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await? == Written::Kept {
             self.give_back(&probes).await?;
+            return Ok(Step::Next);
+        }
+        if called_off {
+            self.give_back(&probes).await?;
+            tracing::info!(inputs = slice.len(), "not sent: the run was cancelled");
             return Ok(Step::Next);
         }
         let answer = refused_twice(&request, self.pipeline.api.trigger(&request, send_by).await);

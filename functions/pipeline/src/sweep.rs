@@ -18,7 +18,7 @@ use crate::metrics;
 use crate::policy::Policy;
 use crate::ports::{Inputs, PortError, QueueName, Store};
 use crate::schedule::{later, seconds_between};
-use crate::words::{AttemptId, RunId, Slice};
+use crate::words::{RunId, Slice};
 
 /// A run is left alone for so long after its beginning; after that it is swept whenever its age has doubled, and at least daily.
 const FIRST_SECONDS: i64 = 2 * 3_600;
@@ -251,11 +251,7 @@ impl Pipeline {
 
     async fn sweep_batch(&self, turn: &Turn, run: &RunRecord, batch: u32) -> Result<Found, PortError> {
         let store = &*self.store;
-        let prefix = keys::attempts(&run.run, batch);
-        let keys_of_batch = ledger::list_all(store, &prefix).await?;
-        let newest = keys_of_batch.iter().filter_map(|key| key.strip_prefix(&prefix)?.get(..2)?.parse().ok()).max();
-        let id = AttemptId { run: run.run.clone(), batch, attempt: newest.unwrap_or(1) };
-        let attempt = AttemptKeys::of(&id, &keys_of_batch);
+        let (id, attempt) = AttemptKeys::newest(store, &run.run, batch).await?;
         let mut found = Found::default();
         let now = self.clock.now();
         let (mut waits, mut goes_on) = (false, attempt.ended || !attempt.begun());
@@ -280,7 +276,10 @@ impl Pipeline {
                     goes_on = true;
                 }
                 SliceState::Unsent { .. } | SliceState::Released { .. } => goes_on = true,
-                SliceState::Refused { .. } | SliceState::Delivered(..) | SliceState::GivenUp(_) => {}
+                SliceState::Refused { .. }
+                | SliceState::Delivered(..)
+                | SliceState::GivenUp(_)
+                | SliceState::CalledOff => {}
             }
         }
         // What only waits for a person has no message; releasing it sends one.

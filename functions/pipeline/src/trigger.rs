@@ -6,6 +6,8 @@ use tracing::Instrument;
 
 use crate::Pipeline;
 use crate::batch::Cutter;
+use crate::cancel;
+use crate::decisions::codes;
 use crate::inputs::{FileFormat, FileProblem, ReadLimits, RowReader};
 use crate::keys;
 use crate::ledger::{self, BatchRecord, EndRecord, FileReport, RowCounts, RunRecord, VERSION};
@@ -60,6 +62,11 @@ impl Pipeline {
             status::conclude(self, &path, &manifest).await?;
             self.mark_over(&path, &run_id, manifest.started_at).await?;
             return Ok(Verdict::Done);
+        }
+        if let Some(run) = &known
+            && cancel::is_cancelled(store, &run_id).await?
+        {
+            return self.read_no_further(run, turn).await;
         }
         let Some(open) = inputs.open(object).await? else {
             return self.vanished(object, known.as_ref(), turn).await;
@@ -129,6 +136,19 @@ impl Pipeline {
             manifest::reject(self, object, None, report).await?;
             return Ok(Verdict::Done);
         };
+        self.end_here(run, report, turn).await
+    }
+
+    /// A person has cancelled the run before its file had been read.
+    async fn read_no_further(&self, run: &RunRecord, turn: &Turn) -> Result<Verdict, PortError> {
+        let (_, rows) = self.recorded(run).await?;
+        let message = format!("the run was cancelled when {} rows of the file had been read", rows.read);
+        let report = FileReport { code: codes::RUN_CANCELLED.to_owned(), message };
+        self.end_here(run, report, turn).await
+    }
+
+    /// Reads no further: the batches that are recorded are all that there are.
+    async fn end_here(&self, run: &RunRecord, report: FileReport, turn: &Turn) -> Result<Verdict, PortError> {
         let (batches, rows) = self.recorded(run).await?;
         // An empty last batch takes the next number: whoever may still be reading the object cannot put one behind the end.
         let batches = batches.saturating_add(1);
@@ -272,10 +292,18 @@ impl<'a> Cutting<'a> {
         let now = pipeline.clock.now();
         let first = number == 1;
         // Half of the turn is for sending; what is left over goes out from its reminder.
-        if seconds_between(self.started, now) * 2 < seconds_between(self.started, self.turn.ends_at) {
+        let sends = seconds_between(self.started, now) * 2 < seconds_between(self.started, self.turn.ends_at);
+        let cancelled = if sends {
             let id = AttemptId { run: self.run.run.clone(), batch: number, attempt: 1 };
             let span = id.span();
-            Work::with_batch(pipeline, self.turn, id, &self.run, batch).drive().instrument(span).await?;
+            let mut work = Work::with_batch(pipeline, self.turn, id, &self.run, batch);
+            work.drive().instrument(span).await?;
+            work.cancelled
+        } else {
+            cancel::is_cancelled(&*pipeline.store, &self.run.run).await?
+        };
+        if cancelled {
+            return Ok(Err(Cut::Again("the run was cancelled")));
         }
         status::refresh_rows(pipeline, &self.run, Some(self.cutter.until()), first).await?;
         Ok(Ok(()))

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::Pipeline;
+use crate::cancel;
 use crate::delivery::Sent;
 use crate::gate::{self, Cause, Refusal};
 use crate::keys;
@@ -42,6 +43,8 @@ pub(crate) struct Work<'a> {
     pub(crate) run: RunRecord,
     /// When this turn's work on the attempt began.
     pub(crate) began: Timestamp,
+    /// Whether a person has cancelled the run, as far as this turn knows.
+    pub(crate) cancelled: bool,
     loaded: Option<Loaded>,
 }
 
@@ -55,7 +58,10 @@ struct Loaded {
 impl<'a> Work<'a> {
     pub(crate) async fn begin(pipeline: &'a Pipeline, turn: &'a Turn, id: &AttemptId) -> Result<Work<'a>, PortError> {
         let run = ledger::read_known(&*pipeline.store, &keys::run(&id.run)).await?;
-        Ok(Self { pipeline, turn, id: id.clone(), run, began: pipeline.clock.now(), loaded: None })
+        let mut work =
+            Self { pipeline, turn, id: id.clone(), run, began: pipeline.clock.now(), cancelled: false, loaded: None };
+        work.ask_whether_cancelled().await?;
+        Ok(work)
     }
 
     /// With a batch that is at hand already: the one that `trigger` has just cut.
@@ -68,7 +74,13 @@ impl<'a> Work<'a> {
     ) -> Self {
         let positions = (0..).take(batch.inputs.len()).collect();
         let loaded = Some(Loaded { batch, positions, previous: None });
-        Self { pipeline, turn, id, run: run.clone(), began: pipeline.clock.now(), loaded }
+        Self { pipeline, turn, id, run: run.clone(), began: pipeline.clock.now(), cancelled: false, loaded }
+    }
+
+    /// Whether a person has cancelled the run by now.
+    pub(crate) async fn ask_whether_cancelled(&mut self) -> Result<bool, PortError> {
+        self.cancelled = self.cancelled || cancel::is_cancelled(&*self.pipeline.store, &self.id.run).await?;
+        Ok(self.cancelled)
     }
 
     async fn load(&mut self) -> Result<&Loaded, PortError> {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use pipeline::cancel::RunCancelRecord;
 use pipeline::gate::{self, Cause, Gate, Refusal};
 use pipeline::late::LateNote;
 use pipeline::ledger::{
@@ -52,7 +53,7 @@ const CONTRACTS: &[Contract] = &[
     },
     Contract { again: record::<BatchRecord>, files: &["batch"], may_be_missing: &["/inputs/*/source"] },
     Contract { again: record::<EndRecord>, files: &["end"], may_be_missing: &["/header", "/problem"] },
-    Contract { again: record::<Intent>, files: &["intent"], may_be_missing: &[] },
+    Contract { again: record::<Intent>, files: &["intent", "intent.called-off"], may_be_missing: &["/called_off"] },
     Contract {
         again: record::<Outcome>,
         files: &[
@@ -67,7 +68,8 @@ const CONTRACTS: &[Contract] = &[
         ],
         may_be_missing: &["/start_eta"],
     },
-    Contract { again: record::<CancelRecord>, files: &["cancel"], may_be_missing: &[] },
+    Contract { again: record::<CancelRecord>, files: &["cancel", "cancel.run"], may_be_missing: &["/run"] },
+    Contract { again: record::<RunCancelRecord>, files: &["run-cancel"], may_be_missing: &[] },
     Contract { again: record::<HeldRecord>, files: &["held"], may_be_missing: &["/collection"] },
     Contract { again: record::<HeldMark>, files: &["held-mark"], may_be_missing: &["/held/collection"] },
     Contract {

@@ -1,11 +1,15 @@
 //! The commands and their exit statuses.
 
+mod cancel;
+mod doctor;
 mod events;
+mod follow;
 mod parquet;
 mod place;
 mod plan;
 mod progress;
 mod release;
+mod retry;
 mod run;
 pub(crate) mod screen;
 mod simulate;
@@ -25,6 +29,8 @@ use self::events::Event;
 
 /// Exit statuses: the worst of all files.
 pub(crate) mod exit {
+    use pipeline::manifest::RunState;
+
     /// Every input has records, or legitimately none.
     pub(crate) const FINE: u8 = 0;
     /// Some inputs failed for good.
@@ -39,6 +45,16 @@ pub(crate) mod exit {
     pub(crate) const OURS: u8 = 70;
     /// Interrupted.
     pub(crate) const INTERRUPTED: u8 = 130;
+
+    /// That of a run.
+    pub(crate) fn of(state: RunState) -> u8 {
+        match state {
+            RunState::Complete | RunState::Running => FINE,
+            RunState::CompleteWithFailures => FAILURES,
+            RunState::Rejected => USAGE,
+            RunState::Held => HELD,
+        }
+    }
 }
 
 /// Collects datasets for files of inputs with Bright Data Scraper Studio.
@@ -52,6 +68,8 @@ pub(crate) struct Command {
 
 #[derive(Subcommand)]
 enum Which {
+    /// Look at everything that a run needs, and say how to mend what is wrong; sends nothing that is paid for
+    Doctor(doctor::DoctorArgs),
     /// Write the records of finished runs as Parquet files
     Parquet(parquet::ParquetArgs),
     /// Read and check files as `run` would, and say what running them takes; sends nothing, pays nothing
@@ -60,8 +78,12 @@ enum Which {
     Run(Box<RunArgs>),
     /// Serve a simulator of the API, for trying things out without paying
     Simulate(SimulateArgs),
+    /// Stop a run: nothing more is triggered, what runs is told to stop, and what it has brought is kept
+    Cancel(CancelArgs),
     /// Show what waits for a person, and decide about it
     Release(ReleaseArgs),
+    /// Run failed inputs of a finished run once more, chosen by their codes
+    Retry(RetryArgs),
     /// Show runs: of a folder, or of a deployed stack (s3://dataset-bucket)
     Status(StatusArgs),
     /// Tell the whole story of one row of a file: its attempts, its collections, its errors, where its records are
@@ -73,10 +95,13 @@ enum Which {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     what: What,
-    /// Folder that stands for the buckets and keeps all state
+    /// Folder that stands for the buckets and keeps all state; with --to the stack's dataset bucket, s3://…
     /// [default: dropcollect-data, with --simulate dropcollect-simulated]
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Drop the files into the input bucket of a deployed stack (s3://…) and follow them there, instead of running them here
+    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["simulate", "scenario"])]
+    to: Option<String>,
     /// Use the built-in simulator instead of the API: costs nothing, needs no token
     #[arg(long)]
     simulate: bool,
@@ -241,6 +266,33 @@ impl ReleaseArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct CancelArgs {
+    /// Id of a run, or an input key (then its newest run)
+    run: String,
+    /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+}
+
+#[derive(Args)]
+pub(crate) struct RetryArgs {
+    /// Id of a run, or an input key (then its newest run)
+    run: String,
+    /// Inputs that failed with this code; a code that ends with * stands for all that begin so. May be given several times
+    #[arg(long = "code", value_name = "CODE")]
+    codes: Vec<String>,
+    /// All failed inputs, whatever their codes are
+    #[arg(long, conflicts_with = "codes")]
+    all: bool,
+    /// Also if this was done before: pays again
+    #[arg(long)]
+    again: bool,
+    /// A folder, or s3://dataset-bucket (then the file is dropped into the run's input bucket)
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+}
+
+#[derive(Args)]
 pub(crate) struct StatusArgs {
     /// A folder (default: dropcollect-data), or s3://dataset-bucket
     #[arg(default_value = "dropcollect-data")]
@@ -293,10 +345,13 @@ impl Command {
     pub(crate) async fn run(self) -> u8 {
         let in_events = self.events();
         let done = match self.which {
+            Which::Doctor(args) => doctor::doctor(&args).await,
             Which::Parquet(args) => parquet::parquet(&args).await,
             Which::Plan(args) => plan::plan(&args),
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
+            Which::Cancel(args) => cancel::cancel(&args).await,
+            Which::Retry(args) => retry::retry(&args).await,
             Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,

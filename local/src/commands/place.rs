@@ -6,7 +6,11 @@ use adapters::aws::Aws;
 use adapters::config::{Config, Role};
 use adapters::s3::S3Store;
 use dropcollect::folder::FolderStore;
+use pipeline::keys;
+use pipeline::ledger;
 use pipeline::ports::Store;
+use pipeline::status::Status;
+use pipeline::words::RunId;
 
 use super::Failure;
 
@@ -35,4 +39,14 @@ pub(super) async fn aws() -> Result<(Config, Aws), Failure> {
     let config = Config::from_env(Role::Local).map_err(|problem| Failure::usage(problem.to_string()))?;
     let aws = Aws::from_env(&config).await;
     Ok((config, aws))
+}
+
+/// The run with this id, or the newest one of this input key.
+pub(super) async fn run(store: &dyn Store, named: &str) -> Result<RunId, Failure> {
+    if let Some(run) = RunId::parse(named) {
+        return Ok(run);
+    }
+    let newest: Option<Status> = ledger::read(store, &keys::status(&keys::input_path(named))).await?;
+    let unknown = || Failure::usage(format!("{named} is neither the id of a run nor an input key that was run here"));
+    newest.map(|status| status.run).ok_or_else(unknown)
 }

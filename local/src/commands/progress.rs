@@ -1,7 +1,6 @@
 //! How far `run` is: bars on a terminal, a line now and then elsewhere, events for programs.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -10,7 +9,7 @@ use dropcollect::engine::{Engine, Waiting};
 use dropcollect::pace::Pace;
 use dropcollect::report::{self, Reached};
 use pipeline::status::Status;
-use pipeline::words::{InputObject, RunId};
+use pipeline::words::InputObject;
 
 use super::events::{self, Event};
 use super::screen::Screen;
@@ -22,7 +21,6 @@ const SHOW_REST: u32 = 50;
 
 /// Progress of the runs of some files.
 pub(super) struct Progress<'a> {
-    engine: &'a Engine,
     how: How,
     files: RefCell<Vec<File<'a>>>,
     began: Instant,
@@ -37,8 +35,6 @@ enum How {
 
 struct File<'a> {
     key: &'a str,
-    object: &'a InputObject,
-    run: RunId,
     over: bool,
     begun: bool,
     pace: Pace,
@@ -48,60 +44,65 @@ struct File<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Of the runs of these objects: events on standard output, or what suits standard error.
-    pub(super) fn new(engine: &'a Engine, objects: &'a [InputObject], events: bool) -> Self {
+    /// Of the runs of these keys: events on standard output, or what suits standard error.
+    pub(super) fn new(keys: impl Iterator<Item = &'a str>, events: bool) -> Self {
         let how = match events {
             true => How::Events,
             false => Screen::open(Term::stderr()).map_or(How::Lines, How::Bars),
         };
-        let file = |object: &'a InputObject| File {
-            key: &object.key,
-            object,
-            run: object.run(),
+        let file = |key: &'a str| File {
+            key,
             over: false,
             begun: false,
             pace: Pace::default(),
-            row: Row::unread(&object.key),
+            row: Row::unread(key),
             printed: None,
         };
-        let files = RefCell::new(objects.iter().map(file).collect());
-        Self { engine, how, files, began: Instant::now(), not_before: Cell::new(Instant::now()) }
+        let files = RefCell::new(keys.map(file).collect());
+        Self { how, files, began: Instant::now(), not_before: Cell::new(Instant::now()) }
     }
 
-    /// Shows it, unless that was done just now.
-    pub(super) async fn show(&self) {
+    /// Shows how far an engine is with the objects of the keys, unless that was done just now.
+    pub(super) async fn show(&self, engine: &Engine, objects: &[InputObject]) {
         let began = Instant::now();
         if began >= self.not_before.get() {
-            self.show_now().await;
+            self.last(engine, objects).await;
             self.not_before.set(Instant::now() + began.elapsed() * SHOW_REST);
         }
     }
 
     /// Shows where everything ended.
-    pub(super) async fn last(&self) {
-        self.show_now().await;
-    }
-
-    async fn show_now(&self) {
-        let waiting = self.engine.waiting();
-        let mut files = self.files.take();
-        for file in files.iter_mut().filter(|file| !file.over) {
+    pub(super) async fn last(&self, engine: &Engine, objects: &[InputObject]) {
+        let waiting = engine.waiting();
+        for (at, object) in objects.iter().enumerate() {
+            if self.files.borrow()[at].over {
+                continue;
+            }
             // What cannot be read now is shown the next time.
-            if let Some(status) = self.engine.status(file.object).await.ok().flatten() {
-                file.begun = true;
-                file.over = status.manifest.is_some();
-                file.pace.see(self.began.elapsed(), Reached::of(&status).done);
-                self.print(file, &status, &waiting);
+            if let Some(status) = engine.status(object).await.ok().flatten() {
+                self.saw(at, &status, waiting.get(&status.run));
             }
         }
-        if let How::Bars(screen) = &self.how {
-            screen.show(lines(&files, screen.room()));
-        }
-        self.files.replace(files);
+        self.draw();
     }
 
-    fn print(&self, file: &mut File<'_>, status: &Status, waiting: &BTreeMap<RunId, Waiting>) {
-        let waiting = waiting.get(&file.run).filter(|_| !file.over);
+    /// Notes how far the run of the key at this place is.
+    pub(super) fn saw(&self, at: usize, status: &Status, waiting: Option<&Waiting>) {
+        let file = &mut self.files.borrow_mut()[at];
+        file.begun = true;
+        file.over = status.manifest.is_some();
+        file.pace.see(self.began.elapsed(), Reached::of(status).done);
+        self.print(file, status, waiting.filter(|_| !file.over));
+    }
+
+    /// Draws the bars anew, if there are any.
+    pub(super) fn draw(&self) {
+        if let How::Bars(screen) = &self.how {
+            screen.show(lines(&self.files.borrow(), screen.room()));
+        }
+    }
+
+    fn print(&self, file: &mut File<'_>, status: &Status, waiting: Option<&Waiting>) {
         match self.how {
             How::Bars(_) => file.row = Row::of(status, waiting, &file.pace),
             How::Lines => {
@@ -138,7 +139,7 @@ fn event(file: &File<'_>, status: &Status, waiting: Option<&Waiting>) {
     let left = file.pace.left(status.inputs.pending).filter(|_| status.file_read && !file.over);
     let why = status.notice.as_deref().or(waiting.and_then(|waiting| waiting.why.as_deref()));
     let progress = events::Progress {
-        run: &file.run,
+        run: &status.run,
         key: file.key,
         state: status.state,
         file_read: status.file_read,

@@ -12,67 +12,108 @@ use adapters::config::{Config, Role, TokenFrom};
 use adapters::dca::{Client, FixedToken, HttpTransport, RereadToken, Times, Token};
 use adapters::secrets::TokenSecret;
 use dropcollect::engine::{Engine, EngineError, Stopped};
+use dropcollect::folder::kind::{Kind, SIMULATOR};
 use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::report;
 use dropcollect::simulator::{Scenario, Service, serve};
 use pipeline::keys;
-use pipeline::manifest::RunState;
 use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
 use super::events::{Event, Places};
 use super::progress::Progress;
-use super::{Failure, RunArgs, What, exit, say};
+use super::{Failure, RunArgs, What, exit, follow, say};
 
 /// Collector of simulated runs that name none.
 const SIMULATED_COLLECTOR: &str = "c_simulated";
 
 pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let named = named_files(&args.what)?;
-    let lock = FolderLock::take(args.folder()).map_err(|error| match error {
+    if let Some(bucket) = &args.to {
+        return follow::drop_files(bucket, args, &named).await;
+    }
+    let lock = take(args.folder())?;
+    check_kind(args, lock.root())?;
+    let simulated = args.simulate.then_some(args.scenario.as_deref());
+    let (lock, engine) = open(lock, simulated, args.what.collector.as_deref()).await?;
+    let objects = objects(args, &engine, &named).await?;
+    if args.json {
+        started(&engine, &objects, args).await?;
+    }
+    to_the_end(&lock, &engine, &objects, args.json).await
+}
+
+/// Takes the folder for this process.
+pub(super) fn take(root: &Path) -> Result<FolderLock, Failure> {
+    FolderLock::take(root).map_err(|error| match error {
         LockError::Taken { .. } => {
             Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
         }
         LockError::Unusable { .. } => Failure::usage(error.to_string()),
-    })?;
-    check_kind(args, lock.root())?;
+    })
+}
+
+/// Whether the runs of a folder were simulated.
+pub(super) fn is_simulated(root: &Path) -> bool {
+    Kind::of(root) == Kind::Simulated
+}
+
+/// The pipeline over a folder that this process holds; `simulated` with the scenario that was asked for.
+pub(super) async fn open(
+    lock: FolderLock,
+    simulated: Option<Option<&str>>,
+    collector: Option<&str>,
+) -> Result<(FolderLock, Engine), Failure> {
     // What is simulated need not survive a loss of power.
-    let lock = if args.simulate { lock.without_sync() } else { lock };
-    let address = match args.simulate {
-        true => Some(simulator(args, lock.root()).await?),
-        false => None,
+    let lock = if simulated.is_some() { lock.without_sync() } else { lock };
+    let address = match simulated {
+        Some(scenario) => Some(simulator(scenario, lock.root()).await?),
+        None => None,
     };
-    let config = config(args, address.as_deref())?;
+    let config = config(collector, address.as_deref())?;
     let engine = Engine::open(&lock, api(&config).await?, config.policy.clone()).await.map_err(ours)?;
-    let objects = objects(args, &engine, &named).await?;
-    let others = engine.others(&objects).await.map_err(ours)?;
+    Ok((lock, engine))
+}
+
+/// Works until every object's run is over, or nothing goes on without a person; says what became of each.
+pub(super) async fn to_the_end(
+    lock: &FolderLock,
+    engine: &Engine,
+    objects: &[InputObject],
+    events: bool,
+) -> Result<u8, Failure> {
+    let others = engine.others(objects).await.map_err(ours)?;
     if !others.is_empty() {
         let others = others.into_iter().collect::<Vec<_>>().join(", ");
-        let folder = args.folder().display();
-        tell(args, &format!("{folder} also holds unfinished work of {others}: it goes on too, as long as this runs."));
+        let folder = lock.root().display();
+        tell(
+            events,
+            &format!("{folder} also holds unfinished work of {others}: it goes on too, as long as this runs."),
+        );
     }
-    if args.json {
-        started(&engine, &objects, args).await?;
-    }
-    let progress = Progress::new(&engine, &objects, args.json);
+    let progress = Progress::new(objects.iter().map(|object| object.key.as_str()), events);
     let stopped = tokio::select! {
-        stopped = engine.run(&objects, async || progress.show().await) => stopped.map_err(ours)?,
+        stopped = engine.run(objects, async || progress.show(engine, objects).await) => stopped.map_err(ours)?,
         _ = tokio::signal::ctrl_c() => {
             return Err(Failure::interrupted(
                 "Collections that were started go on and are paid for; run the same command again to go on where this was.",
             ));
         }
     };
-    progress.last().await;
+    progress.last(engine, objects).await;
     // Nothing of it stays on the screen.
     drop(progress);
-    conclude(args, &engine, &objects, &stopped).await
+    let mut worst = exit::FINE;
+    for object in objects {
+        worst = worst.max(conclude(lock, engine, object, &stopped, events).await?);
+    }
+    Ok(worst)
 }
 
 /// Tells a person, or a program, something beside the results.
-fn tell(args: &RunArgs, message: &str) {
-    match args.json {
+pub(super) fn tell(events: bool, message: &str) {
+    match events {
         true => Event::Note { message }.say(),
         false => eprintln!("{message}"),
     }
@@ -114,25 +155,19 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
     Ok(named)
 }
 
-/// Where the simulator of this process keeps its state, below the folder.
-const SIMULATOR: &str = ".dropcollect/simulator";
-
-/// A folder is for simulated runs or for real ones: otherwise the result of a trial would stand for a paid one, and work that was begun
-/// against the simulator would go on against the API.
+/// A folder keeps to one kind of runs.
 fn check_kind(args: &RunArgs, root: &Path) -> Result<(), Failure> {
-    let simulated = root.join(SIMULATOR).exists();
-    let used = simulated || root.join(".dropcollect/queue").exists();
-    let (root, choose) = (root.display(), "choose another folder with --data");
-    match (used, simulated, args.simulate) {
-        (true, true, false) => Err(Failure::usage(format!("{root} holds simulated runs: {choose} for real ones"))),
-        (true, false, true) => Err(Failure::usage(format!("{root} holds real runs: {choose} for simulated ones"))),
+    let (kind, root, choose) = (Kind::of(root), root.display(), "choose another folder with --data");
+    match (kind, args.simulate) {
+        (Kind::Simulated, false) => Err(Failure::usage(format!("{root} holds simulated runs: {choose} for real ones"))),
+        (Kind::Real, true) => Err(Failure::usage(format!("{root} holds real runs: {choose} for simulated ones"))),
         _ => Ok(()),
     }
 }
 
 /// Serves the simulator from this process; its state lies in the folder too.
-async fn simulator(args: &RunArgs, root: &Path) -> Result<String, Failure> {
-    let scenario = Scenario::find(args.scenario.as_deref().unwrap_or("default"));
+async fn simulator(scenario: Option<&str>, root: &Path) -> Result<String, Failure> {
+    let scenario = Scenario::find(scenario.unwrap_or("default"));
     let scenario = scenario.map_err(|error| Failure::usage(error.to_string()))?;
     let service = Service::open(scenario, &root.join(SIMULATOR));
     let service = service.map_err(|error| Failure::ours(format!("the simulator cannot keep its state: {error}")))?;
@@ -143,7 +178,7 @@ async fn simulator(args: &RunArgs, root: &Path) -> Result<String, Failure> {
 }
 
 /// The same variables as the functions read; flags and the simulator win.
-fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
+fn config(collector: Option<&str>, simulator: Option<&str>) -> Result<Config, Failure> {
     let lookup = |name: &str| {
         let set = std::env::var(name).ok();
         match (name, simulator) {
@@ -159,8 +194,8 @@ fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
         // The simulator lists a job at once, so nobody has to wait for it.
         config.policy.in_doubt_window_seconds = 5;
     }
-    if let Some(collector) = &args.what.collector {
-        config.policy.default_collector = Some(collector.clone());
+    if let Some(collector) = collector {
+        config.policy.default_collector = Some(collector.to_owned());
     }
     Ok(config)
 }
@@ -207,34 +242,36 @@ async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> 
     Ok(objects)
 }
 
-async fn conclude(args: &RunArgs, engine: &Engine, objects: &[InputObject], stopped: &Stopped) -> Result<u8, Failure> {
-    let mut worst = exit::FINE;
-    for object in objects {
-        let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
-            worst = worst.max(unfinished(args, engine, object, stopped).await?);
-            continue;
-        };
-        let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
-        if args.json {
-            let places = Places::of(&manifest, &key, |key| engine.path(key));
-            Event::Finished { run: &manifest.run, key: &object.key, manifest: &manifest, places }.say();
-        } else {
-            let errors = manifest.failed.as_ref().and_then(|failed| File::open(engine.path(&failed.errors)).ok());
-            // The summary is worth having without them.
-            let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
-            say(&report::summary(&manifest, &key, &reasons, &|key| engine.path(key)));
-        }
-        worst = worst.max(match manifest.state {
-            RunState::Complete | RunState::Running => exit::FINE,
-            RunState::CompleteWithFailures => exit::FAILURES,
-            RunState::Rejected => exit::USAGE,
-            RunState::Held => exit::HELD,
-        });
+async fn conclude(
+    lock: &FolderLock,
+    engine: &Engine,
+    object: &InputObject,
+    stopped: &Stopped,
+    events: bool,
+) -> Result<u8, Failure> {
+    let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
+        return unfinished(lock, engine, object, stopped, events).await;
+    };
+    let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
+    if events {
+        let places = Places::of(&manifest, &key, |key| engine.path(key));
+        Event::Finished { run: &manifest.run, key: &object.key, manifest: &manifest, places }.say();
+    } else {
+        let errors = manifest.failed.as_ref().and_then(|failed| File::open(engine.path(&failed.errors)).ok());
+        // The summary is worth having without them.
+        let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
+        say(&report::summary(&manifest, &key, &reasons, &|key| engine.path(key)));
     }
-    Ok(worst)
+    Ok(exit::of(manifest.state))
 }
 
-async fn unfinished(args: &RunArgs, engine: &Engine, object: &InputObject, stopped: &Stopped) -> Result<u8, Failure> {
+async fn unfinished(
+    lock: &FolderLock,
+    engine: &Engine,
+    object: &InputObject,
+    stopped: &Stopped,
+    events: bool,
+) -> Result<u8, Failure> {
     engine.refresh_status(object).await.map_err(ours)?;
     let (key, run) = (&object.key, object.run());
     let (status, message) = match stopped {
@@ -248,12 +285,12 @@ async fn unfinished(args: &RunArgs, engine: &Engine, object: &InputObject, stopp
             exit::HELD,
             format!(
                 "the rest waits for a person: `dropcollect release {run} --data {}` says what for, and how to decide. What has been collected lies in {}; --again runs the whole file anew, and pays for it again.",
-                args.folder().display(),
+                lock.root().display(),
                 engine.path(&format!("output/{}", keys::input_path(key)))
             ),
         ),
     };
-    if args.json {
+    if events {
         Event::Unfinished { run: &run, key, message: &message }.say();
     } else {
         if let Some(status) = engine.status(object).await.map_err(ours)? {
@@ -264,6 +301,6 @@ async fn unfinished(args: &RunArgs, engine: &Engine, object: &InputObject, stopp
     Ok(status)
 }
 
-fn ours(error: EngineError) -> Failure {
+pub(super) fn ours(error: EngineError) -> Failure {
     Failure::ours(error.to_string())
 }

@@ -1,17 +1,12 @@
 //! `dropcollect why`.
 
 use dropcollect::why::{self, Asked, NoStory};
-use pipeline::keys;
-use pipeline::ledger;
-use pipeline::ports::Store;
-use pipeline::status::Status;
-use pipeline::words::RunId;
 
 use super::{Failure, WhyArgs, exit, place, say};
 
 pub(super) async fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let store = place::reader(&args.place).await?;
-    let run = run(&*store, &args.run).await?;
+    let run = place::run(&*store, &args.run).await?;
     let asked = match args.row.parse() {
         Ok(line) => Asked::Line(line),
         Err(_) => Asked::Text(args.row.clone()),
@@ -26,14 +21,4 @@ pub(super) async fn why(args: &WhyArgs) -> Result<u8, Failure> {
         false => story.text(&at),
     });
     Ok(exit::FINE)
-}
-
-/// The run with this id, or the newest one of this input key.
-async fn run(store: &dyn Store, named: &str) -> Result<RunId, Failure> {
-    if let Some(run) = RunId::parse(named) {
-        return Ok(run);
-    }
-    let newest: Option<Status> = ledger::read(store, &keys::status(&keys::input_path(named))).await?;
-    let unknown = || Failure::usage(format!("{named} is neither the id of a run nor an input key that was run here"));
-    newest.map(|status| status.run).ok_or_else(unknown)
 }

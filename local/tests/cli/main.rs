@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod cancel;
 mod detail;
+mod doctor;
 mod env_file;
 mod errors;
 mod events;
@@ -10,6 +12,7 @@ mod kills;
 mod large;
 mod malformed;
 mod parquet;
+mod retry;
 mod runs;
 mod support;
 mod terminal;

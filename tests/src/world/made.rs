@@ -93,6 +93,10 @@ impl World {
         }
         let inputs = Arc::new(ports::CutInputs(inputs, cuts.clone()));
         let people = People::new(&mut dice, began, plan.calm);
+        if !plan.calm {
+            let runs = dropped.iter().map(|file| file.object.run());
+            people.cancel_some(&mut Dice::new(plan.seed ^ 0x7374_6F70), began, runs);
+        }
         let may = if plan.faults > 0 {
             Repeats { duplicates: 3, redrives: dice.pick(&[0, 0, 2]), ..Repeats::default() }
         } else {

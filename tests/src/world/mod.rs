@@ -28,12 +28,15 @@ use dropcollect::memory::{MemoryInputs, MemoryQueue, MemoryQueues, MemoryStore};
 use dropcollect::queue::Received;
 use jiff::Timestamp;
 use pipeline::Pipeline;
+use pipeline::cancel::{self, RunCancelRecord};
 use pipeline::held;
+use pipeline::keys;
+use pipeline::ledger::{self, RunRecord};
 use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::{later, seconds_between};
-use pipeline::words::InputObject;
+use pipeline::words::{InputObject, RunId};
 
 use crate::watched::Watched;
 
@@ -123,6 +126,8 @@ pub struct Repeats {
     pub losses: u64,
     /// Sweeps.
     pub sweeps: u64,
+    /// Times that somebody stopped a run.
+    pub cancels: u64,
 }
 
 type Handler = Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>>;
@@ -179,10 +184,9 @@ impl World {
         STEPS_MAX * self.handlers_max / 4
     }
 
-    fn all_queues(&self) -> [MemoryQueue; 5] {
-        let people = [self.people.sweeps.clone(), self.people.decisions.clone()];
-        let [sweeps, decisions] = people;
-        [self.events.clone(), self.queues.poll.clone(), self.queues.retry.clone(), sweeps, decisions]
+    fn all_queues(&self) -> [MemoryQueue; 6] {
+        let People { sweeps, decisions, cancels, .. } = &self.people;
+        [&self.events, &self.queues.poll, &self.queues.retry, sweeps, decisions, cancels].map(Clone::clone)
     }
 
     /// Moves dead letters back that a person has decided to try again: SQS gives them a new id.
@@ -227,6 +231,7 @@ impl World {
             return true;
         }
         self.repeats.sweeps += u64::from(kind == "sweeps");
+        self.repeats.cancels += u64::from(kind == "cancels");
         self.deliveries += 1;
         self.repeats.overlaps += u64::from(tasks.iter().any(|task| task.received.message_id == received.message_id));
         let ends_at = later(now, TURN_SECONDS);
@@ -255,6 +260,13 @@ impl World {
                 let again =
                     || Verdict::Again { after_seconds: FAILED_SECONDS, why: "a sweep of something failed".into() };
                 Ok(if failed { again() } else { Verdict::Done })
+            }),
+            "cancels" => Box::pin(async move {
+                let run = RunId::parse(&body).expect("a run");
+                if ledger::read::<RunRecord>(&*pipeline.store, &keys::run(&run)).await?.is_some() {
+                    cancel::cancel(&*pipeline.store, &*pipeline.queues, pipeline.clock.now(), &run).await?;
+                }
+                Ok(Verdict::Done)
             }),
             "decisions" => Box::pin(async move {
                 let Order { mark, decision } = serde_json::from_str(&body).expect("an order");
@@ -371,6 +383,11 @@ impl World {
         }
         sends
     }
+}
+
+/// Since when somebody has wanted a run to stop.
+fn cancelled_at(world: &World, run: &RunId) -> Option<Timestamp> {
+    read::<RunCancelRecord>(world, &keys::run_cancel(run)).map(|record| record.at)
 }
 
 /// A record of the world's bucket.

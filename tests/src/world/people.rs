@@ -21,6 +21,8 @@ pub struct People {
     pub sweeps: MemoryQueue,
     /// Decisions about held work.
     pub decisions: MemoryQueue,
+    /// Runs that somebody stops.
+    pub cancels: MemoryQueue,
     /// How many more messages are lost.
     pub losses: u64,
     /// How many more sweeps there are as long as something stands still.
@@ -63,7 +65,21 @@ impl People {
             }
         }
         let visits = if nobody { 0 } else { dice.pick(&[0, 1, 4]) };
-        Self { sweeps, decisions, losses, rescues: if nobody { 0 } else { 40 }, visits, patience: 8 }
+        let cancels = queue("cancels");
+        Self { sweeps, decisions, cancels, losses, rescues: if nobody { 0 } else { 40 }, visits, patience: 8 }
+    }
+
+    /// In one world of six somebody stops some of the runs, once or twice.
+    pub(super) fn cancel_some(&self, dice: &mut Dice, began: Timestamp, runs: impl Iterator<Item = RunId>) {
+        if !dice.one_in(6) {
+            return;
+        }
+        for run in runs {
+            for _ in 0..dice.below(3) {
+                let longest = dice.pick(&[30, 300, 3_600, 86_400]);
+                self.cancels.send(began, run.as_str(), dice.below(longest) as u32);
+            }
+        }
     }
 
     /// Whether nobody moves another dead letter back.

@@ -61,6 +61,7 @@ fn ledger(rest: &str) -> &'static str {
         ["runs", _, name] => match *name {
             "run.json" => "run",
             "end.json" => "end",
+            "cancel.json" => "run-cancel",
             "no-queue-next.json" => "no-queue-next",
             _ => "other",
         },
@@ -131,6 +132,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "released-mark",
             "renounced",
             "run",
+            "run-cancel",
             "sweep",
             "unreadable",
         ],
@@ -161,6 +163,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "released",
             "renounced",
             "run",
+            "run-cancel",
             "status",
             "sweep",
             "token-gate",

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pipeline::keys;
-use pipeline::manifest::Manifest;
+use pipeline::manifest::{InputCounts, Manifest};
 use pipeline::policy::OnInDoubt;
 
+use super::checks::was_cut_short;
 use super::cuts::Cut;
 use super::outside::is_strange;
 use super::points::{self, Point};
@@ -51,6 +52,8 @@ pub struct Tally {
     pub losses: u64,
     /// Sweeps.
     pub sweeps: u64,
+    /// Runs that somebody stopped.
+    pub cancelled: u64,
     /// Decisions that people took about held work.
     pub decisions: u64,
     /// Collections that came to light after their send had been given up.
@@ -73,6 +76,7 @@ impl Tally {
             overlaps: world.repeats.overlaps,
             losses: world.repeats.losses,
             sweeps: world.repeats.sweeps,
+            cancelled: count("ledger/runs/", "/cancel.json"),
             decisions: count("ledger/runs/", ".released.json"),
             late: count("late/", ".note.json"),
             strangers: world.outside.service().jobs().filter(|job| is_strange(job.query())).count() as u64,
@@ -88,7 +92,11 @@ impl Tally {
                 Some(manifest) => {
                     tally.manifests += 1;
                     tally.adopted += manifest.collections.iter().filter(|collection| collection.adopted).count() as u64;
-                    manifest.inputs.with_records + manifest.inputs.no_record + manifest.inputs.failed
+                    let InputCounts { with_records, no_record, failed, .. } = manifest.inputs;
+                    match was_cut_short(&manifest) {
+                        true => dropped.inputs.len() as u64,
+                        false => with_records + no_record + failed,
+                    }
                 }
                 None if held > 0 => dropped.inputs.len() as u64,
                 None => 0,
@@ -124,6 +132,7 @@ impl Tally {
         self.losses += other.losses;
         self.sweeps += other.sweeps;
         self.decisions += other.decisions;
+        self.cancelled += other.cancelled;
         self.late += other.late;
         self.strangers += other.strangers;
     }
@@ -199,9 +208,10 @@ impl fmt::Display for Tally {
         writeln!(f, "accepted again: {:?}", self.accepted_again_by)?;
         writeln!(f, "lost inputs {}, orphaned collections {}", self.lost_inputs, self.orphaned)?;
         let (losses, sweeps, decisions, late) = (self.losses, self.sweeps, self.decisions, self.late);
+        let cancelled = self.cancelled;
         writeln!(
             f,
-            "messages lost {losses}, sweeps {sweeps}, decisions of people {decisions}, collections found late {late}"
+            "messages lost {losses}, sweeps {sweeps}, decisions of people {decisions}, runs cancelled {cancelled}, collections found late {late}"
         )?;
         writeln!(f, "adopted {}, held inputs {}", self.adopted, self.held)
     }

@@ -30,6 +30,13 @@ pub struct Intent {
     pub doubt_at: Timestamp,
     /// How many inputs it sends.
     pub inputs: u32,
+    /// It sends none: the run was cancelled, and nobody else can send in its place.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub called_off: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Written after a send, or instead of the outcome that never came.
@@ -99,6 +106,9 @@ pub struct CancelRecord {
     pub at: Timestamp,
     /// The collection.
     pub collection: String,
+    /// Because its run was cancelled; else because it ran past its deadline.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub run: bool,
 }
 
 /// A slice waits for a person.

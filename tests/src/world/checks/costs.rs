@@ -55,5 +55,10 @@ fn is_aws(call: &str) -> bool {
 fn disturbances(world: &World) -> u64 {
     let faults: u64 = world.cuts.injected().values().sum();
     let repeats = &world.repeats;
-    faults + repeats.duplicates + repeats.redrives + repeats.overlaps + repeats.losses + 2 * repeats.sweeps
+    faults
+        + repeats.duplicates
+        + repeats.redrives
+        + repeats.overlaps
+        + repeats.losses
+        + 2 * (repeats.sweeps + repeats.cancels)
 }

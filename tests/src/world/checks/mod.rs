@@ -8,6 +8,7 @@ mod watched;
 
 use dropcollect::queue::DeadLetter;
 
+pub(super) use files::was_cut_short;
 pub(super) use paid::orphans;
 
 pub use super::tally::Tally;
@@ -63,6 +64,10 @@ pub const PROPERTIES: &[(&str, &str)] = &[
         "records_are_not_failures",
         "An input with a record in a dataset of ours is counted as such, and is not in the failed file.",
     ),
+    (
+        "a_cancelled_run_stops",
+        "Of a run that somebody stopped nothing is triggered once the last send has had its time.",
+    ),
     ("looks_are_bounded", "A collection is looked at as often as the logarithm of its duration allows."),
     ("calls_are_bounded", "Calls to AWS are bounded by batches, attempts and deliveries."),
     (
@@ -87,6 +92,7 @@ pub fn check(world: &World) -> Result<Tally, Broken> {
     paid.strangers_are_told_apart().map_err(broken("strangers_are_told_apart"))?;
     paid.datasets_are_whole().map_err(broken("datasets_are_whole"))?;
     paid.records_are_not_failures().map_err(broken("records_are_not_failures"))?;
+    paid.a_cancelled_run_stops().map_err(broken("a_cancelled_run_stops"))?;
     costs::looks_are_bounded(world).map_err(broken("looks_are_bounded"))?;
     costs::calls_are_bounded(world).map_err(broken("calls_are_bounded"))?;
     watched::runs_are_told(world).map_err(broken("runs_are_told"))?;

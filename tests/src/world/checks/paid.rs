@@ -7,14 +7,14 @@ use pipeline::canonical::loose;
 use pipeline::keys;
 use pipeline::ledger::{CollectionEntry, CollectionRecord, Decision, Delivery, Outcome, ReleaseRecord, SendResult};
 use pipeline::manifest::Manifest;
-use pipeline::policy::OnInDoubt;
+use pipeline::policy::{OnInDoubt, limits};
 use pipeline::schedule::seconds_between;
 use pipeline::words::{AttemptId, RunId};
 use serde_json::Value;
 
 use super::files;
 use crate::world::outside::is_strange;
-use crate::world::{World, read};
+use crate::world::{World, cancelled_at, read};
 
 /// A slice that was sent: its attempt, and its inputs as they were sent.
 type Sent = (AttemptId, String);
@@ -90,6 +90,19 @@ impl<'a> Paid<'a> {
             let extra: u64 = sent.iter().map(|sent| self.accepted[*sent].len() as u64 - 1).sum();
             if extra > manifest.resent {
                 return Err(format!("{extra} collections too many, the manifest counts {} resends", manifest.resent));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever has asked whether the run is cancelled sends at once or not at all.
+    pub(super) fn a_cancelled_run_stops(&self) -> Result<(), String> {
+        let service = self.world.outside.service();
+        for ((attempt, _), ids) in &self.accepted {
+            let Some(at) = cancelled_at(self.world, &attempt.run) else { continue };
+            let late = |job: &&Job| seconds_between(at, job.at()) > limits::SEND_BY_SECONDS;
+            if let Some(job) = service.jobs().filter(|job| ids.iter().any(|id| job.id() == id)).find(late) {
+                return Err(format!("{attempt} was triggered at {}, and its run cancelled at {at}", job.at()));
             }
         }
         Ok(())

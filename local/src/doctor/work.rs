@@ -1,0 +1,77 @@
+//! Work that stands still, in whatever place: pauses, and what waits for a person.
+
+use adapters::config::API_URL;
+use jiff::Timestamp;
+use pipeline::gate::{self, Cause, Pause};
+use pipeline::held;
+use pipeline::keys;
+use pipeline::ledger::list_all;
+use pipeline::ports::{Clock, PortError, Store};
+use pipeline::sweep::open_runs;
+
+use super::{Blame, Check};
+use crate::report::counted;
+
+/// Where the pauses are.
+const CONTROL: &str = "control/";
+
+/// Pauses, and held work.
+pub(super) async fn checks(store: &dyn Store, place: &str, clock: &dyn Clock) -> Vec<Check> {
+    let failed = |name: &'static str, error: PortError| {
+        let fix = "mend what it says; what lies below ledger/ and control/ is only dropcollect's to write";
+        vec![Check::problem(name, Blame::Ours, format!("{error}: {}", error.source), fix)]
+    };
+    let mut checks = pauses(store, clock.now()).await.unwrap_or_else(|error| failed("pauses", error));
+    checks.extend(waiting(store, place).await.unwrap_or_else(|error| failed("held", error)));
+    checks
+}
+
+/// A check for each pause, or one that says that there is none.
+async fn pauses(store: &dyn Store, now: Timestamp) -> Result<Vec<Check>, PortError> {
+    let mut checks = Vec::new();
+    for key in list_all(store, CONTROL).await? {
+        if let Some(pause) = gate::paused(store, &key).await? {
+            checks.push(paused(&key, &pause, now));
+        }
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("pauses", "none"));
+    }
+    Ok(checks)
+}
+
+fn paused(key: &str, pause: &Pause, now: Timestamp) -> Check {
+    let who = match key {
+        keys::TOKEN_GATE => "all calls with the token",
+        key => key.trim_start_matches(CONTROL).trim_end_matches(".json"),
+    };
+    let (until, reason) = (pause.until.strftime("%F %T UTC"), &pause.reason);
+    if pause.until <= now {
+        return Check::ok("pauses", format!("{who}: over since {until}, the next call tries ({reason})"));
+    }
+    let fix = match pause.cause {
+        Cause::Credentials => format!("see to it that {API_URL} accepts the token; work then goes on by itself"),
+        Cause::Limit => {
+            "nothing: work goes on by itself; fewer, larger batches (BATCH_INPUTS_MAX) wait less".to_owned()
+        }
+    };
+    Check::warning("pauses", format!("{who}: until {until}: {reason}"), fix)
+}
+
+/// What waits for a person.
+async fn waiting(store: &dyn Store, place: &str) -> Result<Vec<Check>, PortError> {
+    let (mut runs, mut slices, mut inputs) = (0, 0, 0_u64);
+    for run in open_runs(store).await? {
+        let held = held::list(store, &run).await?;
+        runs += usize::from(!held.is_empty());
+        slices += held.len();
+        inputs += held.iter().map(|work| u64::from(work.mark.held.inputs)).sum::<u64>();
+    }
+    if slices == 0 {
+        return Ok(vec![Check::ok("held", "nothing waits for a person")]);
+    }
+    let inputs = counted(usize::try_from(inputs).unwrap_or(usize::MAX), "input waits", "inputs wait");
+    let seen = format!("{inputs} for a person, in {}", counted(runs, "run", "runs"));
+    let fix = format!("dropcollect release --data {place} shows why, and how to decide");
+    Ok(vec![Check::problem("held", Blame::Person, seen, fix)])
+}
