@@ -33,7 +33,7 @@ async fn large() -> MemoryStore {
 
 async fn send(store: &MemoryStore, id: &AttemptId) {
     let slice = Slice { start: 0, end: 1_000 };
-    let intent = Intent { v: VERSION, at: AT, send_by: AT, doubt_at: AT, inputs: 1_000 };
+    let intent = Intent { v: VERSION, at: AT, send_by: AT, doubt_at: AT, inputs: 1_000, called_off: false };
     ledger::write_once(store, &keys::intent(id, slice, 1), &intent).await.unwrap();
     let result = SendResult::Accepted { collection: format!("j_{}", id.batch), start_eta: None, adopted: false };
     ledger::write_once(store, &keys::outcome(id, slice, 1), &Outcome { v: VERSION, at: AT, result }).await.unwrap();

@@ -61,6 +61,9 @@ fn a_run_is_told_while_it_runs_and_when_it_is_over() {
     over.expect(0, &["errors      data/failed/a list.txt/", "manifest    data/output/a list.txt/"]);
     // What is said to be next can be done.
     over.expect(0, &[&format!("next        dropcollect why {run} 2 --data data\n")]);
+    let retry = place.finish(place.command(&["retry", run, "--data", "data"]));
+    retry.expect(0, &["a list.txt: 1 failed inputs", "dead_page"]);
+    over.expect(0, &[&format!("dropcollect retry {run} --data data    (says ")]);
     let next = over.out.lines().last().unwrap().trim().strip_suffix("    (once it is corrected)").unwrap();
     assert!(next.starts_with("dropcollect run 'data/failed/a list.txt/") && next.ends_with("/failed.txt'"), "{next}");
     let why = place.finish(place.command(&["why", run, "2", "--data", "data"]));
