@@ -1,7 +1,7 @@
 //! One run in detail, read from its status, its manifest and the ledger: with a bounded number of reads, whatever the size of the run.
 //!
-//! At most 30 listings of 1,000 keys, the ends of 100 batches, the states of 100 attempts under way (each some records), ten held slices,
-//! and the run's record, status, manifest and errors. Where that is not all, [`Detail::text`] says so.
+//! At most 30 listings of 1,000 keys, the ends of 100 batches, the states of 100 attempts under way (a record each, or a few), ten held
+//! slices, and the run's record, status, manifest and errors. Where that is not all, [`Detail::text`] says so.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ use pipeline::words::{AttemptId, RunId, Slice};
 
 use crate::report::{self, Reason, Reasons};
 
+#[cfg(test)]
+mod tests;
 mod text;
 
 /// Pages of keys that are listed.

@@ -121,7 +121,7 @@ mod tests {
             "state           done  failed  held  records    age  input\n\
              running   1200/4600+       0     0     1200  5 min  shop/products.csv\n\
              failures       40/40       0     0       40  5 min  urls.txt\n\
-             complete         7/7       0     0        7  5 min  a/long/key/of/an/input/…"
+             complete         7/7       0     0        7  5 min  a/long/key/of/an/input/file…"
         );
         assert_eq!(
             at(40),

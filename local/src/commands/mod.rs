@@ -90,6 +90,9 @@ enum Which {
     Why(WhyArgs),
 }
 
+/// The folder of a trial, where none is named.
+const SIMULATED: &str = "dropcollect-simulated";
+
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct RunArgs {
@@ -156,7 +159,7 @@ pub(crate) struct PlanArgs {
 impl RunArgs {
     /// The folder. A trial has its own: its results must not stand for paid ones.
     fn folder(&self) -> &Path {
-        let default = if self.simulate { "dropcollect-simulated" } else { "dropcollect-data" };
+        let default = if self.simulate { SIMULATED } else { "dropcollect-data" };
         self.data.as_deref().unwrap_or(Path::new(default))
     }
 }
@@ -378,7 +381,10 @@ pub(crate) struct Failure {
 impl From<PortError> for Failure {
     /// Trouble of the disk, of S3 or of SQS.
     fn from(error: PortError) -> Self {
-        Self::ours(format!("{error}: {}", error.source))
+        Self::ours(format!(
+            "{error}: {}\n`dropcollect doctor` looks for what is wrong (a stack's with --data s3://…)",
+            error.source
+        ))
     }
 }
 

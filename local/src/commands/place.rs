@@ -12,7 +12,7 @@ use pipeline::ports::Store;
 use pipeline::status::Status;
 use pipeline::words::RunId;
 
-use super::Failure;
+use super::{Failure, SIMULATED};
 
 /// The bucket that a place names, if it is not a folder.
 pub(super) fn bucket(place: &str) -> Option<&str> {
@@ -27,10 +27,25 @@ pub(super) async fn reader(place: &str) -> Result<Box<dyn Store>, Failure> {
     })
 }
 
+/// Said of a name that nothing is known of.
+pub(super) fn unknown(named: &str) -> String {
+    format!(
+        "{named} is neither the id of a run nor an input key that was run here: `dropcollect status` shows what was"
+    )
+}
+
 /// The folder, if there is one.
 pub(super) fn folder(place: &str) -> Result<&Path, Failure> {
     let root = Path::new(place);
-    let missing = || Failure::usage(format!("{place} is no folder: nothing has been run there"));
+    let missing = || {
+        // Whoever has tried it out looks for the trial.
+        let trial = Path::new(SIMULATED).is_dir() && place != SIMULATED;
+        let other =
+            if trial { format!("{SIMULATED} is there") } else { "name the one that `run` was given".to_owned() };
+        Failure::usage(format!(
+            "{place} is no folder: nothing has been run there; {other}, and a stack is s3://its-dataset-bucket"
+        ))
+    };
     root.is_dir().then_some(root).ok_or_else(missing)
 }
 
@@ -47,6 +62,6 @@ pub(super) async fn run(store: &dyn Store, named: &str) -> Result<RunId, Failure
         return Ok(run);
     }
     let newest: Option<Status> = ledger::read(store, &keys::status(&keys::input_path(named))).await?;
-    let unknown = || Failure::usage(format!("{named} is neither the id of a run nor an input key that was run here"));
+    let unknown = || Failure::usage(unknown(named));
     newest.map(|status| status.run).ok_or_else(unknown)
 }

@@ -23,7 +23,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<u8, Failure> {
     let config = Config::from(Role::Local, lookup).map_err(|problem| Failure::usage(problem.to_string()))?;
     let mut worst = exit::FINE;
     for (path, key) in named {
-        let unreadable = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+        let unreadable = |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
         let file = BufReader::new(File::open(path).map_err(unreadable)?);
         match plan::plan(&config.policy, &key, &args.what.metadata(), file).map_err(unreadable)? {
             Ok(plan) => {

@@ -34,7 +34,11 @@ pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
             (Box::new(S3Store::new(aws.s3(), bucket)), Box::new(queues))
         }
         None => {
-            let locked = |error: LockError| Failure::usage(error.to_string());
+            let locked = |error: LockError| {
+                Failure::usage(format!(
+                    "{error}: decide when nothing works in it (Ctrl-C ends a run, which goes on later)"
+                ))
+            };
             let taken = lock.insert(FolderLock::take(place::folder(&args.place)?).map_err(locked)?);
             let queues = FolderQueues::open(taken, clock.clone())?;
             (Box::new(FolderStore::open(taken)), Box::new(queues))
@@ -106,8 +110,7 @@ async fn runs(store: &dyn Store, named: Option<&str>) -> Result<Vec<RunId>, Fail
         runs.extend(record.filter(|record| record.object.key == key).map(|record| record.run));
     }
     if runs.is_empty() && store.get(&keys::status(&keys::input_path(key))).await?.is_none() {
-        let message = format!("{key} is neither the id of a run nor an input key that was run here");
-        return Err(Failure::usage(message));
+        return Err(Failure::usage(place::unknown(key)));
     }
     Ok(runs)
 }

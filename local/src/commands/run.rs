@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 
 use super::events::{Event, Places};
 use super::progress::Progress;
+use super::screen::Log;
 use super::{Failure, RunArgs, What, exit, follow, say};
 
 /// Collector of simulated runs that name none.
@@ -50,7 +51,7 @@ pub(super) fn take(root: &Path) -> Result<FolderLock, Failure> {
         LockError::Taken { .. } => {
             Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
         }
-        LockError::Unusable { .. } => Failure::usage(error.to_string()),
+        LockError::Unusable { .. } => Failure::usage(format!("{error}: --data chooses another folder")),
     })
 }
 
@@ -115,7 +116,8 @@ pub(super) async fn to_the_end(
 pub(super) fn tell(events: bool, message: &str) {
     match events {
         true => Event::Note { message }.say(),
-        false => eprintln!("{message}"),
+        // Progress may stand on the terminal: it goes below.
+        false => drop(writeln!(Log, "{message}")),
     }
 }
 
@@ -139,13 +141,19 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
     for path in &what.files {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let Some(key) = what.key.clone().or(name) else {
-            return Err(Failure::usage(format!("{} is no file", path.display())));
+            return Err(Failure::usage(format!(
+                "{} is no file: name files of inputs, such as urls.txt",
+                path.display()
+            )));
         };
         if path.is_dir() {
             return Err(Failure::usage(format!("{} is a folder: name the files in it", path.display())));
         }
         if !path.is_file() {
-            return Err(Failure::usage(format!("{}: there is no such file", path.display())));
+            return Err(Failure::usage(format!(
+                "{}: there is no such file (paths are taken from the current folder)",
+                path.display()
+            )));
         }
         if !seen.insert(key.clone()) {
             return Err(Failure::usage(format!("two files have the key {key}: run them one by one, with --key")));
@@ -170,7 +178,9 @@ async fn simulator(scenario: Option<&str>, root: &Path) -> Result<String, Failur
     let scenario = Scenario::find(scenario.unwrap_or("default"));
     let scenario = scenario.map_err(|error| Failure::usage(error.to_string()))?;
     let service = Service::open(scenario, &root.join(SIMULATOR));
-    let service = service.map_err(|error| Failure::ours(format!("the simulator cannot keep its state: {error}")))?;
+    let service = service.map_err(|error| {
+        Failure::ours(format!("the simulator cannot keep its state: {error}; choose another folder with --data"))
+    })?;
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| Failure::ours(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| Failure::ours(error.to_string()))?;
     tokio::spawn(serve(listener, Arc::new(Mutex::new(service)), std::future::pending::<()>()));
@@ -205,21 +215,22 @@ async fn api(config: &Config) -> Result<Arc<dyn Api>, Failure> {
     let clock = Arc::new(WallClock);
     let transport = HttpTransport::new(&config.api_url, Times::default(), clock.clone());
     let transport = transport.map_err(|error| Failure::usage(format!("BRIGHT_DATA_API_URL: {error}")))?;
-    let token: Arc<dyn Token> =
-        match &config.token {
-            Some(TokenFrom::Given(token)) => Arc::new(FixedToken(token.clone())),
-            Some(TokenFrom::Secret(id)) => {
-                let secret = TokenSecret::new(Aws::from_env(config).await.secrets(), id);
-                let token = RereadToken::read(secret, clock.clone()).await;
-                Arc::new(token.map_err(|error| {
+    let token: Arc<dyn Token> = match &config.token {
+        Some(TokenFrom::Given(token)) => Arc::new(FixedToken(token.clone())),
+        Some(TokenFrom::Secret(id)) => {
+            let secret = TokenSecret::new(Aws::from_env(config).await.secrets(), id);
+            let token = RereadToken::read(secret, clock.clone()).await;
+            Arc::new(
+                token.map_err(|error| {
                     Failure::usage(format!("BRIGHT_DATA_API_TOKEN_SECRET: {error}: {}", error.source))
-                })?)
-            }
-            None => {
-                let hint = "set BRIGHT_DATA_API_TOKEN to an API key, or add --simulate to try it without an account";
-                return Err(Failure::usage(format!("there is no API token: {hint}")));
-            }
-        };
+                })?,
+            )
+        }
+        None => {
+            let hint = "set BRIGHT_DATA_API_TOKEN to an API key (here, or in the file .env), or add --simulate to try it without an account";
+            return Err(Failure::usage(format!("there is no API token: {hint}")));
+        }
+    };
     Ok(Arc::new(Client::new(transport, token, clock)))
 }
 

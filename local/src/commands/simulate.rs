@@ -19,7 +19,9 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<u8, Failure> {
         None => Service::new(scenario),
     };
     let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.map_err(|error| Failure::usage(format!("cannot listen on {}: {error}", args.listen)))?;
+    let listener = listener.map_err(|error| {
+        Failure::usage(format!("cannot listen on {}: {error}; port 0 picks a free one", args.listen))
+    })?;
     let address = listener.local_addr().map_err(|error| Failure::ours(error.to_string()))?;
     println!("http://{address}");
     eprintln!(

@@ -157,6 +157,9 @@ impl Detail {
                 next.extend(
                     self.reasons.first().map(|first| format!("dropcollect why {} {}{data}", self.run, first.line)),
                 );
+                next.extend(failed.map(|_| {
+                    format!("dropcollect retry {}{data}    (says what failed, and what may succeed)", self.run)
+                }));
                 next.extend(failed.map(|failed| match stack {
                     true => format!("aws s3 cp {} .    (correct it, {again})", quoted(&place(failed))),
                     false => format!("dropcollect run {}    (once it is corrected)", quoted(&place(failed))),

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod cancel;
+mod detail;
 mod doctor;
+mod env_file;
 mod errors;
+mod events;
 mod kills;
 mod large;
 mod malformed;
@@ -12,4 +15,5 @@ mod parquet;
 mod retry;
 mod runs;
 mod support;
+mod terminal;
 mod why;

@@ -135,6 +135,10 @@ impl Running {
         self.child.id()
     }
 
+    pub(crate) fn out_path(&self) -> &Path {
+        &self.out
+    }
+
     pub(crate) fn out(&self) -> String {
         fs::read_to_string(&self.out).unwrap()
     }

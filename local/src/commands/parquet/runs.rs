@@ -49,8 +49,11 @@ impl Runs {
             (None, Some(key)) => {
                 let path = keys::input_path(key);
                 let status: Option<Status> = read(self.store(), &keys::status(&path)).await?;
-                let status =
-                    status.ok_or_else(|| Failure::usage(format!("{key} is no input key that was run there")))?;
+                let status = status.ok_or_else(|| {
+                    Failure::usage(format!(
+                        "{key} is no input key that was run there: `dropcollect status` shows what was"
+                    ))
+                })?;
                 Ok(vec![self.finished(&path, &status.run, key).await?])
             }
             (None, None) => self.newest().await,
@@ -71,7 +74,7 @@ impl Runs {
         let manifest: Option<Manifest> = read(self.store(), &keys::manifest(path, run)).await?;
         let Some(manifest) = manifest else {
             return Err(Failure::usage(format!(
-                "{key} has no manifest of the run {run}: it is not over, or is none of it"
+                "{key} has no manifest of the run {run}: it is not over (`dropcollect status --run {run}` tells), or is none of it"
             )));
         };
         if manifest.state == RunState::Rejected {
@@ -91,7 +94,9 @@ impl Runs {
             }
         }
         if found.is_empty() {
-            return Err(Failure::usage("no run with records is over there"));
+            return Err(Failure::usage(
+                "no run with records is over there: `dropcollect status` shows how far they are",
+            ));
         }
         Ok(found)
     }
@@ -128,7 +133,11 @@ impl Runs {
     }
 
     async fn body(&self, key: &str) -> Result<Box<dyn Chunks>, Failure> {
-        let missing = || Failure::ours(format!("{key} is named by the manifest, and not there"));
+        let missing = || {
+            Failure::ours(format!(
+                "{key} is named by the manifest, and not there: was it moved or deleted? `dropcollect run --again` pays for it anew"
+            ))
+        };
         match self {
             Self::Folder(store) => Ok(Box::new(FilePieces::open(&store.path(key)?)?)),
             Self::Bucket { name, objects, .. } => {
