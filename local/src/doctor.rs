@@ -19,6 +19,7 @@ use adapters::config::{Config, ConfigError, Role};
 use pipeline::ports::Clock;
 use serde::{Serialize, Serializer};
 
+use crate::report;
 pub use stack::{POLL_SECONDS, RETRY_SECONDS};
 
 /// Columns of a terminal.
@@ -193,6 +194,10 @@ fn get(lookup: Lookup<'_>, name: &str) -> Option<String> {
 fn only(lookup: Lookup<'_>, beginnings: &[&str]) -> Result<Config, ConfigError> {
     let asked = |name: &str| beginnings.iter().any(|beginning| name.starts_with(beginning));
     Config::from(Role::Local, |name| asked(name).then(|| lookup(name)).flatten())
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    report::counted(usize::try_from(count).unwrap_or(usize::MAX), one, many)
 }
 
 /// The first fix whose needle the text has.

@@ -6,8 +6,7 @@ use adapters::s3::{S3Store, try_conditions};
 use adapters::sqs::{self, QueueLook};
 use pipeline::ports::{Clock, PortError, Store};
 
-use super::{Asked, Blame, Check, Lookup, State, fix_for, only, work};
-use crate::report::counted;
+use super::{Asked, Blame, Check, Lookup, State, counted, fix_for, only, work};
 
 /// Time-out of the function `poll`, in seconds, as the template has it.
 pub const POLL_SECONDS: u64 = 900;
@@ -97,19 +96,20 @@ async fn writes(asked: &Asked, aws: &Aws, bucket: &str, clock: &dyn Clock) -> Ch
         return Check::skipped("writes", "conditional writes were not tried", fix);
     }
     let key = format!("control/doctor-{}-{}", clock.now().as_millisecond(), std::process::id());
-    match try_conditions(&aws.s3(), bucket, &key).await {
-        Ok(tried) if !tried.honoured => {
-            let fix = "use Amazon S3, or a service that refuses If-None-Match: * where there is an object: else work is paid for twice";
-            Check::problem("writes", Blame::Setting, "conditions of writes are ignored", fix)
-        }
-        Ok(tried) => match tried.left {
-            None => Check::ok("writes", "a second write of the same key is refused, as it must be"),
-            Some(error) => {
-                let seen = format!("a second write is refused, as it must be; {error}: {}", error.source);
-                Check::warning("writes", seen, format!("delete s3://{bucket}/{key}, or leave it: nobody reads it"))
-            }
-        },
-        Err(error) => failed("writes", &error),
+    let tried = match try_conditions(&aws.s3(), bucket, &key).await {
+        Ok(tried) => tried,
+        Err(error) => return failed("writes", &error),
+    };
+    let left = tried.left.map(|error| format!("; {key} is left behind: {error}: {}", error.source));
+    let seen = |said: &str| format!("{said}{}", left.as_deref().unwrap_or_default());
+    if !tried.honoured {
+        let fix = "use Amazon S3, or a service that refuses If-None-Match: * where there is an object: else work may be paid for twice";
+        return Check::problem("writes", Blame::Setting, seen("a second write of the same key is not refused"), fix);
+    }
+    let seen = seen("a second write of the same key is refused, as it must be");
+    match left {
+        Some(_) => Check::warning("writes", seen, "delete that object, or leave it: nobody reads it"),
+        None => Check::ok("writes", seen),
     }
 }
 
@@ -165,10 +165,10 @@ async fn queue(known: &Known<'_>, aws: &Aws) -> Vec<Check> {
 }
 
 fn visibility(known: &Known<'_>, looked: &QueueLook) -> Check {
-    let messages = counted(usize::try_from(looked.messages()).unwrap_or(usize::MAX), "message", "messages");
+    let messages = counted(looked.messages(), "message", "messages");
     let hidden = looked.visibility_seconds;
     let seen = format!(
-        "{messages}: {} to be received, {} received, {} delayed; hidden for {hidden} s",
+        "{messages}: {} to be received, {} in flight, {} delayed; hidden for {hidden} s",
         looked.visible, looked.in_flight, looked.delayed
     );
     if hidden >= known.seconds {
@@ -190,7 +190,7 @@ async fn letters(known: &Known<'_>, aws: &Aws, url: Option<&str>) -> Check {
     match sqs::look(&aws.sqs(), url).await {
         Ok(looked) if looked.messages() == 0 => Check::ok(known.letters, "none"),
         Ok(looked) => {
-            let messages = counted(usize::try_from(looked.messages()).unwrap_or(usize::MAX), "message", "messages");
+            let messages = counted(looked.messages(), "message", "messages");
             let fix = format!("infra/runbook.md, {}, says how to read them and to move them back", known.alarm);
             Check::problem(known.letters, Blame::Person, format!("{messages} in {url}"), fix)
         }

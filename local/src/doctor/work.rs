@@ -1,6 +1,5 @@
 //! Work that stands still, in whatever place: pauses, and what waits for a person.
 
-use adapters::config::API_URL;
 use jiff::Timestamp;
 use pipeline::gate::{self, Cause, Pause};
 use pipeline::held;
@@ -9,8 +8,7 @@ use pipeline::ledger::list_all;
 use pipeline::ports::{Clock, PortError, Store};
 use pipeline::sweep::open_runs;
 
-use super::{Blame, Check};
-use crate::report::counted;
+use super::{Blame, Check, counted};
 
 /// Where the pauses are.
 const CONTROL: &str = "control/";
@@ -50,27 +48,26 @@ fn paused(key: &str, pause: &Pause, now: Timestamp) -> Check {
         return Check::ok("pauses", format!("{who}: over since {until}, the next call tries ({reason})"));
     }
     let fix = match pause.cause {
-        Cause::Credentials => format!("see to it that {API_URL} accepts the token; work then goes on by itself"),
-        Cause::Limit => {
-            "nothing: work goes on by itself; fewer, larger batches (BATCH_INPUTS_MAX) wait less".to_owned()
+        Cause::Credentials => {
+            "give the functions, or the next run, a token that is accepted: work then goes on by itself"
         }
+        Cause::Limit => "nothing: work goes on by itself; fewer, larger batches (BATCH_INPUTS_MAX) wait less",
     };
     Check::warning("pauses", format!("{who}: until {until}: {reason}"), fix)
 }
 
 /// What waits for a person.
 async fn waiting(store: &dyn Store, place: &str) -> Result<Vec<Check>, PortError> {
-    let (mut runs, mut slices, mut inputs) = (0, 0, 0_u64);
+    let (mut runs, mut inputs) = (0_u64, 0_u64);
     for run in open_runs(store).await? {
         let held = held::list(store, &run).await?;
-        runs += usize::from(!held.is_empty());
-        slices += held.len();
+        runs += u64::from(!held.is_empty());
         inputs += held.iter().map(|work| u64::from(work.mark.held.inputs)).sum::<u64>();
     }
-    if slices == 0 {
+    if runs == 0 {
         return Ok(vec![Check::ok("held", "nothing waits for a person")]);
     }
-    let inputs = counted(usize::try_from(inputs).unwrap_or(usize::MAX), "input waits", "inputs wait");
+    let inputs = counted(inputs, "input waits", "inputs wait");
     let seen = format!("{inputs} for a person, in {}", counted(runs, "run", "runs"));
     let fix = format!("dropcollect release --data {place} shows why, and how to decide");
     Ok(vec![Check::problem("held", Blame::Person, seen, fix)])
