@@ -22,7 +22,7 @@ fn begun(place: &Place, simulator: &Simulator, whole: bool) {
         running.until("the end of the file", |_| runs().any(read).then_some(()));
     }
     running.interrupt();
-    running.finish().expect(130, &["Interrupted"]);
+    running.finish().expect(130, &["interrupted"]);
 }
 
 fn against(place: &Place, simulator: &Simulator, arguments: &[&str]) -> std::process::Command {

@@ -127,7 +127,7 @@ fn ctrl_c_ends_it_and_a_second_process_keeps_out() {
     place.finish(command("urls.txt")).expect(2, &[&holder, "--data chooses another"]);
     place.finish(place.command(&["status", "data"])).expect(0, &["running", "urls.txt"]);
     running.interrupt();
-    running.finish().expect(130, &["Interrupted", "run the same command again"]);
+    running.finish().expect(130, &["interrupted", "run the same command again"]);
 
     let other = place.finish(command("other.txt"));
     other.expect(0, &["other.txt: complete", "data also holds unfinished work of urls.txt"]);
