@@ -1,6 +1,8 @@
 //! The commands and their exit statuses.
 
-mod parquet;
+mod completions;
+mod export;
+mod man;
 mod place;
 mod plan;
 mod release;
@@ -46,8 +48,11 @@ pub(crate) struct Command {
 
 #[derive(Subcommand)]
 enum Which {
+    /// Write the records of finished runs as CSV files
+    #[command(after_help = export::FORMULAS)]
+    Csv(export::ExportArgs),
     /// Write the records of finished runs as Parquet files
-    Parquet(parquet::ParquetArgs),
+    Parquet(export::ExportArgs),
     /// Read and check files as `run` would, and say what running them takes; sends nothing, pays nothing
     Plan(Box<PlanArgs>),
     /// Run files of inputs on this machine, to the end; run again, it goes on where it was
@@ -60,13 +65,15 @@ enum Which {
     Status(StatusArgs),
     /// Tell the whole story of one row of a file: its attempts, its collections, its errors, where its records are
     Why(WhyArgs),
+    /// Print what makes a shell complete this command
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(man::ManArgs),
 }
 
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    what: What,
     /// Folder that stands for the buckets and keeps all state
     /// [default: dropcollect-data, with --simulate dropcollect-simulated]
     #[arg(long)]
@@ -80,6 +87,13 @@ pub(crate) struct RunArgs {
     /// Run files again that have been run before
     #[arg(long)]
     again: bool,
+    /// Format of the outputs (ndjson, json; default: OUTPUT_FORMAT), or a file of all records of a run, FILE.RUN.csv or FILE.RUN.parquet,
+    /// besides them
+    #[arg(long, value_name = "FORMAT")]
+    output: Option<export::Output>,
+    // Last: the heading of its last options would be that of all that follow.
+    #[command(flatten)]
+    what: What,
 }
 
 /// What is run, and how it is triggered.
@@ -109,14 +123,15 @@ impl What {
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    what: What,
     /// Dollars for 1,000 page loads, as your account pays
     #[arg(long, value_parser = plan::rate)]
     rate: Option<f64>,
     /// Print a JSON line for each file
     #[arg(long)]
     json: bool,
+    // Last, as in `run`.
+    #[command(flatten)]
+    what: What,
 }
 
 impl RunArgs {
@@ -259,13 +274,16 @@ impl Command {
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
         let done = match self.which {
-            Which::Parquet(args) => parquet::parquet(&args).await,
+            Which::Csv(args) => export::export(&args, export::Kind::Csv).await,
+            Which::Parquet(args) => export::export(&args, export::Kind::Parquet).await,
             Which::Plan(args) => plan::plan(&args),
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
             Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,
+            Which::Completions(args) => completions::completions(&args),
+            Which::Man(args) => man::man(&args),
         };
         done.unwrap_or_else(|failure| {
             eprintln!("dropcollect: {}", failure.message);

@@ -18,11 +18,14 @@ use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::report;
 use dropcollect::simulator::{Scenario, Service, serve};
 use pipeline::keys;
+use pipeline::ledger::RunRecord;
 use pipeline::manifest::RunState;
+use pipeline::policy::OutputCompression;
 use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
+use super::export::{self, Output};
 use super::{Failure, RunArgs, What, exit, say};
 
 /// How often a file gets a line of progress where standard error is no terminal.
@@ -74,7 +77,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         }
     };
     progress.clear();
-    conclude(&engine, &objects, &stopped).await
+    conclude(args, &engine, &objects, &stopped).await
 }
 
 /// Files and their keys; two files under one key are wrong usage.
@@ -151,6 +154,9 @@ fn config(args: &RunArgs, simulator: Option<&str>) -> Result<Config, Failure> {
     if let Some(collector) = &args.what.collector {
         config.policy.default_collector = Some(collector.clone());
     }
+    if let Some(format) = args.output.and_then(Output::format) {
+        config.policy.output_format = format;
+    }
     Ok(config)
 }
 
@@ -182,18 +188,31 @@ async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> 
     let mut objects = Vec::new();
     for (path, key) in named {
         let object = engine.object(path, key, metadata.clone(), args.again).await.map_err(ours)?;
-        let known = engine.collector(&object).await.map_err(ours)?;
-        if let (Some(known), Some(asked)) = (known, &args.what.collector)
-            && known != *asked
-        {
-            return Err(Failure::usage(format!(
-                "{} has been run with {known}, and a run keeps its settings: add --again to run it with {asked} (and pay for it)",
-                path.display()
-            )));
+        if let Some(began) = engine.record(&object).await.map_err(ours)? {
+            check_kept(args, path, &began)?;
         }
         objects.push(object);
     }
     Ok(objects)
+}
+
+/// A run keeps the settings that it began with, so other ones are not asked for without a word.
+fn check_kept(args: &RunArgs, path: &Path, began: &RunRecord) -> Result<(), Failure> {
+    let (path, known) = (path.display(), &began.settings.collector);
+    if let Some(asked) = args.what.collector.as_ref().filter(|asked| *asked != known) {
+        return Err(Failure::usage(format!(
+            "{path} has been run with {known}, and a run keeps its settings: add --again to run it with {asked} (and pay for it)"
+        )));
+    }
+    let known = began.policy.output_format;
+    if let Some(asked) = args.output.and_then(Output::format).filter(|asked| *asked != known) {
+        let name = |format| keys::extension(format, OutputCompression::None);
+        let (known, asked) = (name(known), name(asked));
+        return Err(Failure::usage(format!(
+            "{path} has been run with {known} outputs, and a run keeps its settings: leave --output {asked} out to go on with it, or, when it is over, add --again to run it anew (and pay for it)"
+        )));
+    }
+    Ok(())
 }
 
 /// Progress on standard error: a line that is rewritten on a terminal, a line for each change elsewhere.
@@ -256,7 +275,7 @@ impl Progress<'_> {
     }
 }
 
-async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -> Result<u8, Failure> {
+async fn conclude(args: &RunArgs, engine: &Engine, objects: &[InputObject], stopped: &Stopped) -> Result<u8, Failure> {
     let mut worst = exit::FINE;
     for object in objects {
         let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
@@ -274,6 +293,10 @@ async fn conclude(engine: &Engine, objects: &[InputObject], stopped: &Stopped) -
             RunState::Rejected => exit::USAGE,
             RunState::Held => exit::HELD,
         });
+        // Who has interrupted one file wants no other, but the results.
+        if let Some(kind) = args.output.and_then(Output::file).filter(|_| worst != exit::INTERRUPTED) {
+            worst = worst.max(export::beside(&engine.store, &manifest, kind).await);
+        }
     }
     Ok(worst)
 }

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod csv;
 mod errors;
 mod kills;
 mod large;
 mod malformed;
+mod output;
 mod parquet;
+mod reference;
 mod runs;
 mod support;
 mod why;
