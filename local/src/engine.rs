@@ -146,10 +146,9 @@ impl Engine {
         Ok(ledger::read(&self.store, &keys::manifest(&keys::input_path(&object.key), &object.run())).await?)
     }
 
-    /// The collector that an object's run began with, if it has begun.
-    pub async fn collector(&self, object: &InputObject) -> Result<Option<String>, EngineError> {
-        let record: Option<RunRecord> = ledger::read(&self.store, &keys::run(&object.run())).await?;
-        Ok(record.map(|record| record.settings.collector))
+    /// What an object's run began with, if it has begun.
+    pub async fn record(&self, object: &InputObject) -> Result<Option<RunRecord>, EngineError> {
+        Ok(ledger::read(&self.store, &keys::run(&object.run())).await?)
     }
 
     /// The collector that an object's run would begin with; none where the file would be rejected.
@@ -166,7 +165,7 @@ impl Engine {
 
     /// Refreshes the status of an object's run: at the end, when nothing else will.
     pub async fn refresh_status(&self, object: &InputObject) -> Result<(), EngineError> {
-        if let Some(record) = ledger::read::<RunRecord>(&self.store, &keys::run(&object.run())).await? {
+        if let Some(record) = self.record(object).await? {
             pipeline::status::refresh(&self.pipeline, &record, true).await?;
         }
         Ok(())

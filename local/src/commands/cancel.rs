@@ -46,8 +46,8 @@ async fn in_folder(args: &CancelArgs) -> Result<u8, Failure> {
         stop(&FolderStore::open(&lock), &queues, args).await?
     };
     let simulated = run::is_simulated(root).then_some(None);
-    let (lock, engine) = run::open(lock, simulated, None).await?;
-    run::to_the_end(&lock, &engine, &[record.object], false).await
+    let (lock, engine) = run::open(lock, simulated, None, None).await?;
+    run::to_the_end(&lock, &engine, &[record.object], run::Telling::default()).await
 }
 
 async fn stop(store: &dyn Store, queues: &dyn Queues, args: &CancelArgs) -> Result<RunRecord, Failure> {

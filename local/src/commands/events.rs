@@ -18,6 +18,8 @@ pub(super) enum Event<'a> {
     Progress(Progress<'a>),
     /// A run is over.
     Finished { run: &'a RunId, key: &'a str, manifest: &'a Manifest, places: Places },
+    /// All records of a run that is over are in one file.
+    Written { run: &'a RunId, key: &'a str, format: &'a str, file: &'a str, columns: usize, bytes: u64 },
     /// A run is not over, and does not go on by itself.
     Unfinished { run: &'a RunId, key: &'a str, message: &'a str },
     /// The command ends because of this.

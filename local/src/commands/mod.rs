@@ -1,10 +1,12 @@
 //! The commands and their exit statuses.
 
 mod cancel;
+mod completions;
 mod doctor;
 mod events;
+mod export;
 mod follow;
-mod parquet;
+mod man;
 mod place;
 mod plan;
 mod progress;
@@ -70,8 +72,11 @@ pub(crate) struct Command {
 enum Which {
     /// Look at everything that a run needs, and say how to mend what is wrong; sends nothing that is paid for
     Doctor(doctor::DoctorArgs),
+    /// Write the records of finished runs as CSV files
+    #[command(after_help = export::FORMULAS)]
+    Csv(export::ExportArgs),
     /// Write the records of finished runs as Parquet files
-    Parquet(parquet::ParquetArgs),
+    Parquet(export::ExportArgs),
     /// Read and check files as `run` would, and say what running them takes; sends nothing, pays nothing
     Plan(Box<PlanArgs>),
     /// Run files of inputs on this machine, to the end; run again, it goes on where it was
@@ -88,6 +93,10 @@ enum Which {
     Status(StatusArgs),
     /// Tell the whole story of one row of a file: its attempts, its collections, its errors, where its records are
     Why(WhyArgs),
+    /// Print what makes a shell complete this command
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(man::ManArgs),
 }
 
 /// The folder of a trial, where none is named.
@@ -96,14 +105,12 @@ const SIMULATED: &str = "dropcollect-simulated";
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    what: What,
     /// Folder that stands for the buckets and keeps all state; with --to the stack's dataset bucket, s3://…
     /// [default: dropcollect-data, with --simulate dropcollect-simulated]
     #[arg(long)]
     data: Option<PathBuf>,
     /// Drop the files into the input bucket of a deployed stack (s3://…) and follow them there, instead of running them here
-    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["simulate", "scenario"])]
+    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["simulate", "scenario", "output"])]
     to: Option<String>,
     /// Use the built-in simulator instead of the API: costs nothing, needs no token
     #[arg(long)]
@@ -117,6 +124,13 @@ pub(crate) struct RunArgs {
     /// Print events for programs instead of text: a JSON object a line
     #[arg(long)]
     json: bool,
+    /// Format of the outputs (ndjson, json; default: OUTPUT_FORMAT), or a file of all records of a run, FILE.RUN.csv or FILE.RUN.parquet,
+    /// besides them
+    #[arg(long, value_name = "FORMAT")]
+    output: Option<export::Output>,
+    // Last: the heading of its last options would be that of all that follow.
+    #[command(flatten)]
+    what: What,
 }
 
 /// What is run, and how it is triggered.
@@ -146,14 +160,15 @@ impl What {
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    what: What,
     /// Dollars for 1,000 page loads, as your account pays
     #[arg(long, value_parser = plan::rate)]
     rate: Option<f64>,
     /// Print a JSON line for each file
     #[arg(long)]
     json: bool,
+    // Last, as in `run`.
+    #[command(flatten)]
+    what: What,
 }
 
 impl RunArgs {
@@ -349,7 +364,8 @@ impl Command {
         let in_events = self.events();
         let done = match self.which {
             Which::Doctor(args) => doctor::doctor(&args).await,
-            Which::Parquet(args) => parquet::parquet(&args).await,
+            Which::Csv(args) => export::export(&args, export::Kind::Csv).await,
+            Which::Parquet(args) => export::export(&args, export::Kind::Parquet).await,
             Which::Plan(args) => plan::plan(&args),
             Which::Run(args) => run::run(&args).await,
             Which::Simulate(args) => simulate::simulate(args).await,
@@ -358,6 +374,8 @@ impl Command {
             Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,
+            Which::Completions(args) => completions::completions(&args),
+            Which::Man(args) => man::man(&args),
         };
         match done {
             Ok(status) if in_events => events::end(status),

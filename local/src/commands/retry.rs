@@ -97,9 +97,9 @@ async fn in_folder(args: &RetryArgs, record: RunRecord, key: String, failed: Fai
     store.put(&file, Bytes::from(failed.file), &ObjectInfo::default()).await?;
     let path = store.path(&file)?;
     let simulated = run::is_simulated(root).then_some(None);
-    let (lock, engine) = run::open(lock, simulated, None).await?;
+    let (lock, engine) = run::open(lock, simulated, None, None).await?;
     let object = engine.object(&path, &key, settings(record), args.again).await.map_err(run::ours)?;
-    run::to_the_end(&lock, &engine, &[object], false).await
+    run::to_the_end(&lock, &engine, &[object], run::Telling::default()).await
 }
 
 /// What the run had, with the collector that it used.

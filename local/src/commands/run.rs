@@ -17,11 +17,15 @@ use dropcollect::lock::{FolderLock, LockError};
 use dropcollect::report;
 use dropcollect::simulator::{Scenario, Service, serve};
 use pipeline::keys;
+use pipeline::ledger::RunRecord;
+use pipeline::manifest::Manifest;
+use pipeline::policy::{OutputCompression, OutputFormat};
 use pipeline::ports::Api;
 use pipeline::words::InputObject;
 use tokio::net::TcpListener;
 
 use super::events::{Event, Places};
+use super::export::{self, Output};
 use super::progress::Progress;
 use super::screen::Log;
 use super::{Failure, RunArgs, What, exit, follow, say};
@@ -37,12 +41,14 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let lock = take(args.folder())?;
     check_kind(args, lock.root())?;
     let simulated = args.simulate.then_some(args.scenario.as_deref());
-    let (lock, engine) = open(lock, simulated, args.what.collector.as_deref()).await?;
+    let (lock, engine) =
+        open(lock, simulated, args.what.collector.as_deref(), args.output.and_then(Output::format)).await?;
     let objects = objects(args, &engine, &named).await?;
     if args.json {
         started(&engine, &objects, args).await?;
     }
-    to_the_end(&lock, &engine, &objects, args.json).await
+    let telling = Telling { events: args.json, file: args.output.and_then(Output::file) };
+    to_the_end(&lock, &engine, &objects, telling).await
 }
 
 /// Takes the folder for this process.
@@ -65,6 +71,7 @@ pub(super) async fn open(
     lock: FolderLock,
     simulated: Option<Option<&str>>,
     collector: Option<&str>,
+    format: Option<OutputFormat>,
 ) -> Result<(FolderLock, Engine), Failure> {
     // What is simulated need not survive a loss of power.
     let lock = if simulated.is_some() { lock.without_sync() } else { lock };
@@ -72,9 +79,18 @@ pub(super) async fn open(
         Some(scenario) => Some(simulator(scenario, lock.root()).await?),
         None => None,
     };
-    let config = config(collector, address.as_deref())?;
+    let config = config(collector, format, address.as_deref())?;
     let engine = Engine::open(&lock, api(&config).await?, config.policy.clone()).await.map_err(ours)?;
     Ok((lock, engine))
+}
+
+/// How results are told.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Telling {
+    /// In events for programs.
+    pub(super) events: bool,
+    /// As one file of all records too.
+    pub(super) file: Option<export::Kind>,
 }
 
 /// Works until every object's run is over, or nothing goes on without a person; says what became of each.
@@ -82,7 +98,7 @@ pub(super) async fn to_the_end(
     lock: &FolderLock,
     engine: &Engine,
     objects: &[InputObject],
-    events: bool,
+    Telling { events, file }: Telling,
 ) -> Result<u8, Failure> {
     let others = engine.others(objects).await.map_err(ours)?;
     if !others.is_empty() {
@@ -107,7 +123,12 @@ pub(super) async fn to_the_end(
     drop(progress);
     let mut worst = exit::FINE;
     for object in objects {
-        worst = worst.max(conclude(lock, engine, object, &stopped, events).await?);
+        let (status, manifest) = conclude(lock, engine, object, &stopped, events).await?;
+        worst = worst.max(status);
+        // Who has interrupted one file wants no other, but the results.
+        if let Some((kind, manifest)) = file.zip(manifest).filter(|_| worst != exit::INTERRUPTED) {
+            worst = worst.max(export::beside(&engine.store, &manifest, kind, events).await);
+        }
     }
     Ok(worst)
 }
@@ -124,8 +145,8 @@ pub(super) fn tell(events: bool, message: &str) {
 /// The first events. The collector is what the run began with, or is about to begin with.
 async fn started(engine: &Engine, objects: &[InputObject], args: &RunArgs) -> Result<(), Failure> {
     for object in objects {
-        let known =
-            engine.collector(object).await.map_err(ours)?.or_else(|| engine.would_use(object, &args.what.metadata()));
+        let known = engine.record(object).await.map_err(ours)?.map(|record| record.settings.collector);
+        let known = known.or_else(|| engine.would_use(object, &args.what.metadata()));
         Event::Started { run: &object.run(), key: &object.key, collector: known.as_deref() }.say();
     }
     Ok(())
@@ -188,7 +209,7 @@ async fn simulator(scenario: Option<&str>, root: &Path) -> Result<String, Failur
 }
 
 /// The same variables as the functions read; flags and the simulator win.
-fn config(collector: Option<&str>, simulator: Option<&str>) -> Result<Config, Failure> {
+fn config(collector: Option<&str>, format: Option<OutputFormat>, simulator: Option<&str>) -> Result<Config, Failure> {
     let lookup = |name: &str| {
         let set = std::env::var(name).ok();
         match (name, simulator) {
@@ -206,6 +227,9 @@ fn config(collector: Option<&str>, simulator: Option<&str>) -> Result<Config, Fa
     }
     if let Some(collector) = collector {
         config.policy.default_collector = Some(collector.to_owned());
+    }
+    if let Some(format) = format {
+        config.policy.output_format = format;
     }
     Ok(config)
 }
@@ -239,18 +263,31 @@ async fn objects(args: &RunArgs, engine: &Engine, named: &[(&Path, String)]) -> 
     let mut objects = Vec::new();
     for (path, key) in named {
         let object = engine.object(path, key, metadata.clone(), args.again).await.map_err(ours)?;
-        let known = engine.collector(&object).await.map_err(ours)?;
-        if let (Some(known), Some(asked)) = (known, &args.what.collector)
-            && known != *asked
-        {
-            return Err(Failure::usage(format!(
-                "{} has been run with {known}, and a run keeps its settings: add --again to run it with {asked} (and pay for it)",
-                path.display()
-            )));
+        if let Some(began) = engine.record(&object).await.map_err(ours)? {
+            check_kept(args, path, &began)?;
         }
         objects.push(object);
     }
     Ok(objects)
+}
+
+/// A run keeps the settings that it began with, so other ones are not asked for without a word.
+fn check_kept(args: &RunArgs, path: &Path, began: &RunRecord) -> Result<(), Failure> {
+    let (path, known) = (path.display(), &began.settings.collector);
+    if let Some(asked) = args.what.collector.as_ref().filter(|asked| *asked != known) {
+        return Err(Failure::usage(format!(
+            "{path} has been run with {known}, and a run keeps its settings: add --again to run it with {asked} (and pay for it)"
+        )));
+    }
+    let known = began.policy.output_format;
+    if let Some(asked) = args.output.and_then(Output::format).filter(|asked| *asked != known) {
+        let name = |format| keys::extension(format, OutputCompression::None);
+        let (known, asked) = (name(known), name(asked));
+        return Err(Failure::usage(format!(
+            "{path} has been run with {known} outputs, and a run keeps its settings: leave --output {asked} out to go on with it, or, when it is over, add --again to run it anew (and pay for it)"
+        )));
+    }
+    Ok(())
 }
 
 async fn conclude(
@@ -259,9 +296,9 @@ async fn conclude(
     object: &InputObject,
     stopped: &Stopped,
     events: bool,
-) -> Result<u8, Failure> {
+) -> Result<(u8, Option<Manifest>), Failure> {
     let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
-        return unfinished(lock, engine, object, stopped, events).await;
+        return Ok((unfinished(lock, engine, object, stopped, events).await?, None));
     };
     let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
     if events {
@@ -273,7 +310,7 @@ async fn conclude(
         let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
         say(&report::summary(&manifest, &key, &reasons, &|key| engine.path(key)));
     }
-    Ok(exit::of(manifest.state))
+    Ok((exit::of(manifest.state), Some(manifest)))
 }
 
 async fn unfinished(

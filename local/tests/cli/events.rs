@@ -56,6 +56,11 @@ fn a_run_is_told_in_events() {
     assert_eq!(done.err, "");
     let seen = events(&done, 2);
     let started = named(&seen, "started");
+    let with_file = place.finish(place.run_against(&simulator, &["a.txt", "--json", "--output", "csv"]));
+    let with_file = events(&with_file, 1);
+    let written = named(&with_file, "written");
+    let file = place.path(written[0]["file"].as_str().unwrap());
+    assert_eq!(std::fs::metadata(file).unwrap().len(), written[0]["bytes"]);
     assert_eq!((started.len(), &started[0]["key"], &started[0]["collector"]), (2, &"a.txt".into(), &"c_shop00".into()));
     let progress = named(&seen, "progress");
     assert!(

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod cancel;
+mod csv;
 mod detail;
 mod doctor;
 mod env_file;
@@ -11,7 +12,9 @@ mod events;
 mod kills;
 mod large;
 mod malformed;
+mod output;
 mod parquet;
+mod reference;
 mod retry;
 mod runs;
 mod support;

@@ -14,22 +14,6 @@ impl Place {
     fn parquet(&self, arguments: &[&str]) -> Done {
         self.finish(self.command(&[&["parquet", "data"], arguments].concat()))
     }
-
-    /// A run over so many pages in batches of forty, and its manifest.
-    fn simulated(&self, name: &str, pages: usize, variables: &[(&str, &str)]) -> Value {
-        let urls: Vec<String> = (0..pages).map(|number| format!("https://shop.example/{number}")).collect();
-        self.file(name, urls.join("\n"));
-        let mut command = self.run(&[name, "--simulate", "--scenario", "calm"]);
-        command.env("BATCH_INPUTS_MAX", "40").envs(variables.iter().copied());
-        self.finish(command).expect(0, &["complete"]);
-        self.manifest(name)
-    }
-
-    /// The files of a folder.
-    fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.path(folder));
-        entries.map_or(Vec::new(), |entries| entries.map(|entry| entry.unwrap().path()).collect())
-    }
 }
 
 /// Some columns of every row: text, a number, and a field of an object.
@@ -123,16 +107,15 @@ fn what_is_not_whole_is_no_file() {
 fn records_of_any_shape_are_rows() {
     let place = Place::new();
     let mut manifest = place.simulated("x.txt", 1, &[]);
-    let records = [r#"{"a":1,"A":{"b":[]}}"#, "7", r#"{"a":"x","c":{}}"#, r#"{"a":18446744073709551616}"#];
-    let text = records.join("\n");
-    fs::write(place.path("data").join(manifest["outputs"][0]["key"].as_str().unwrap()), text).unwrap();
-    manifest["records"] = json!(4);
-    manifest["outputs"][0]["records"] = json!(4);
-    fs::write(place.result("output", "x.txt", "manifest.json").unwrap(), manifest.to_string()).unwrap();
+    place.replace_records(
+        &manifest,
+        &[r#"{"a":1,"A":{"b":[]}}"#, "7", r#"{"a":"x","c":{}}"#, r#"{"a":18446744073709551616}"#],
+    );
     let notes = ["4 records in 4 columns", "JSON text   a, c, value", r#"renamed     "A" to "A_2""#];
     place.parquet(&["x.txt", "--output", "x.parquet"]).expect(0, &notes);
 
     manifest["records"] = json!(5);
+    manifest["outputs"][0]["records"] = json!(4);
     fs::write(place.result("output", "x.txt", "manifest.json").unwrap(), manifest.to_string()).unwrap();
     place.parquet(&["x.txt", "--output", "y.parquet"]).expect(70, &["5 records by its manifest", "have 4"]);
     assert!(!place.path("y.parquet").exists());

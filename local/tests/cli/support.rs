@@ -89,6 +89,33 @@ impl Place {
         outputs.flat_map(|output| lines(&self.path("data").join(output["key"].as_str().unwrap()))).collect()
     }
 
+    /// A run over so many pages in batches of forty, and its manifest.
+    pub(crate) fn simulated(&self, name: &str, pages: usize, variables: &[(&str, &str)]) -> Value {
+        let urls: Vec<String> = (0..pages).map(|number| format!("https://shop.example/{number}")).collect();
+        self.file(name, urls.join("\n"));
+        let mut command = self.run(&[name, "--simulate", "--scenario", "calm"]);
+        command.env("BATCH_INPUTS_MAX", "40").envs(variables.iter().copied());
+        self.finish(command).expect(0, &["complete"]);
+        self.manifest(name)
+    }
+
+    /// The files of a folder.
+    pub(crate) fn files(&self, folder: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path(folder));
+        entries.map_or(Vec::new(), |entries| entries.map(|entry| entry.unwrap().path()).collect())
+    }
+
+    /// Puts other records in place of those of the run's only output, and into its manifest how many there are.
+    pub(crate) fn replace_records(&self, manifest: &Value, records: &[impl AsRef<str>]) {
+        let mut manifest = manifest.clone();
+        let text: String = records.iter().map(|record| format!("{}\n", record.as_ref())).collect();
+        fs::write(self.path("data").join(manifest["outputs"][0]["key"].as_str().unwrap()), text).unwrap();
+        manifest["records"] = records.len().into();
+        manifest["outputs"][0]["records"] = records.len().into();
+        let key = manifest["input"]["key"].as_str().unwrap();
+        fs::write(self.result("output", key, "manifest.json").unwrap(), manifest.to_string()).unwrap();
+    }
+
     /// The lines of `errors.ndjson`, as (line, code).
     pub(crate) fn errors(&self, key: &str) -> Vec<(u64, String)> {
         let Some(path) = self.result("failed", key, "errors.ndjson") else { return Vec::new() };

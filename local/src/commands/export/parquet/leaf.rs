@@ -3,24 +3,13 @@
 use std::io::Write;
 
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedRowGroupWriter;
 
-use super::json::{Value, take_apart};
+use super::super::file::Problem;
+use super::super::json::{Value, take_apart};
 
 /// What a text takes in memory beside its bytes.
 const TEXT_BYTES: usize = 64;
-
-/// Why a record has no place in the columns, or the columns none in the file.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
-    /// The first reading saw something else.
-    #[error("a record is not what it was when it was read first")]
-    Changed,
-    /// The file cannot be written.
-    #[error(transparent)]
-    Parquet(#[from] ParquetError),
-}
 
 /// One column, with the values that are not written yet.
 pub(super) struct Leaf {

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::columns::Columns;
-use super::file::NewFile;
-use super::shape::Table;
+use super::super::Sheet;
+use super::super::file::NewFile;
+use super::super::shape::Table;
+use super::file::ParquetFile;
 
 /// Writes records, in row groups of a few, and reads them. Says also whether there is a column for whole records.
 fn through_a_file(records: &[String], group_bytes: usize) -> (Vec<Row>, bool) {
@@ -20,12 +21,13 @@ fn through_a_file(records: &[String], group_bytes: usize) -> (Vec<Row>, bool) {
     let mut table = Table::default();
     records.iter().for_each(|record| table.learn(record).unwrap());
     let whole = table.whole || table.fields.shapes.is_empty();
-    let mut file = NewFile::create(&path, Columns::new(table).unwrap()).unwrap().with_groups_of(group_bytes);
+    let file = ParquetFile::new(NewFile::create(&path).unwrap(), table).unwrap();
+    let mut file = Box::new(file.with_groups_of(group_bytes));
     for record in records {
         assert!(!path.exists(), "a file that is not whole has another name");
         file.put(record).unwrap();
     }
-    let bytes = file.finish().unwrap();
+    let bytes = file.finish().unwrap().bytes;
     let names: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["x.parquet"]);
     assert_eq!(path.metadata().unwrap().len(), bytes);
@@ -113,7 +115,7 @@ fn a_record_that_was_not_seen_before_is_refused() {
         let mut table = Table::default();
         table.learn(r#"{"a":1}"#).unwrap();
         let path = folder.path().join("x.parquet");
-        let mut file = NewFile::create(&path, Columns::new(table).unwrap()).unwrap();
+        let mut file = ParquetFile::new(NewFile::create(&path).unwrap(), table).unwrap();
         assert!(file.put(other).is_err(), "{other}");
         drop(file);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left of it");

@@ -1,7 +1,7 @@
 //! Records as columns: the second reading. Every leaf of the shape is a column of values with two levels for each place: how much of the path to
 //! it is there (definition), and which list it goes on with (repetition), as the Parquet format's "Nested Encoding" lays down.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +10,11 @@ use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
-use super::json::{Members, Value, take_apart};
-use super::leaf::{Leaf, Problem, Values};
-use super::shape::{Fields, Shape, Table};
-
-/// Name of the column for records that are kept whole.
-const WHOLE: &str = "value";
+use super::super::file::Problem;
+use super::super::json::{Members, Value, take_apart};
+use super::super::names::{WHOLE, names};
+use super::super::shape::{Fields, Shape, Table};
+use super::leaf::{Leaf, Values};
 
 /// The columns of a file, with the records that are not written yet.
 pub(super) struct Columns {
@@ -191,22 +190,6 @@ impl Plan {
     }
 }
 
-/// Names for columns that are beside each other. Query engines do not tell upper and lower case apart, so whoever comes second gets a number, and
-/// they want a name where there is none.
-fn names<'a>(fields: impl Iterator<Item = &'a str>, reserved: Option<&str>) -> Vec<String> {
-    let fields: Vec<&str> = fields.map(|name| if name.is_empty() { "_" } else { name }).collect();
-    let mut taken: HashSet<String> = reserved.map(str::to_owned).into_iter().collect();
-    let given: HashSet<String> = fields.iter().map(|name| name.to_lowercase()).collect();
-    let mut named = Vec::new();
-    for name in fields {
-        let numbered =
-            (2..).map(|number| format!("{name}_{number}")).filter(|name| !given.contains(&name.to_lowercase()));
-        let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| taken.insert(name.to_lowercase()));
-        named.extend(free);
-    }
-    named
-}
-
 /// Notes in all these columns that the path ends at this level.
 fn absent(leaves: &mut [Leaf], which: &Range<usize>, definition: i16, repetition: i16) {
     for leaf in leaves.get_mut(which.clone()).unwrap_or_default() {
@@ -279,25 +262,5 @@ impl Struct {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_differ_in_case_get_numbers() {
-        let table: &[(&[&str], Option<&str>, &[&str])] = &[
-            (&["a", "b"], None, &["a", "b"]),
-            (&["Price", "price", "PRICE"], None, &["Price", "price_2", "PRICE_3"]),
-            (&["a", "A", "a_2", "A_2"], None, &["a", "A_3", "a_2", "A_2_2"]),
-            (&["", "_"], None, &["_", "__2"]),
-            (&["Value", "x"], Some("value"), &["Value_2", "x"]),
-            (&["Ä", "ä"], None, &["Ä", "ä_2"]),
-        ];
-        for (fields, reserved, expected) in table {
-            assert_eq!(names(fields.iter().copied(), *reserved), *expected, "{fields:?}");
-        }
     }
 }
