@@ -46,8 +46,9 @@ def aws(endpoint):
     }
 
 
-def run(argv, env=None, stderr=None):
-    """Runs one process to its end and measures it. Its last line may be a JSON object with what it has to say."""
+def run(argv, env=None, stderr=None, ends=(0,)):
+    """Runs one process to its end and measures it. Its last line may be a JSON object with what it has to say. `ends` are the exit statuses that
+    are well."""
     began = time.monotonic()
     process = subprocess.Popen([str(word) for word in argv], stdout=subprocess.PIPE, stderr=stderr, cwd=ROOT, env=env)
     timer = threading.Timer(SECONDS_MAX, process.kill)
@@ -60,7 +61,7 @@ def run(argv, env=None, stderr=None):
     finally:
         timer.cancel()
     wall = time.monotonic() - began
-    if process.returncode != 0:
+    if process.returncode not in ends:
         raise SystemExit(f"{' '.join(map(str, argv))} ended with {process.returncode}\n{out}")
     last = out.strip().splitlines()[-1] if out.strip() else "{}"
     said = json.loads(last) if last.startswith("{") else {}

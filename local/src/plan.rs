@@ -103,7 +103,7 @@ impl Plan {
     pub fn dollars(&self, rate: f64) -> (f64, f64) {
         // A count is exact far beyond what anybody could pay for.
         #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-        let dollars = |loads: u64| (loads as f64 / 1_000.0 * rate * 100.0).round() / 100.0;
+        let dollars = |loads: u64| (loads as f64 * rate / 10.0).round() / 100.0;
         let (least, most) = self.page_loads();
         (dollars(least), dollars(most))
     }
@@ -184,6 +184,7 @@ mod tests {
         assert!(text.contains("102 collections, 100 at once, so for 2 times as long as one of them takes"), "{text}");
         assert!(text.contains("$1.53, at most $3.06 ($1.50 for 1,000 page loads)"), "{text}");
         assert_eq!(plan.json("list.txt", None)["dollars"], Value::Null);
+        assert_eq!(planned(290, &policy, &[]).unwrap().dollars(1.5), (0.44, 0.87));
     }
 
     #[test]

@@ -47,11 +47,6 @@ pub fn functions(cloud: &Cloud) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the command `dropcollect` and says where it is.
-pub fn command() -> Result<PathBuf> {
-    Ok(binaries()?.join("dropcollect"))
-}
-
 /// A simulator of the API, which serves on a port of 127.0.0.1 until this goes out of scope.
 pub struct Simulator {
     service: Arc<Mutex<Service>>,

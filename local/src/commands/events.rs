@@ -1,4 +1,4 @@
-//! What `run --json` prints: events for programs, a JSON object a line. The README has a table of them, and a test that holds both together.
+//! What `run --json` prints: events for programs, a JSON object a line. docs/operations.md has a table of them, and a test that holds both together.
 
 use pipeline::manifest::{InputCounts, Manifest, RunState};
 use pipeline::words::RunId;

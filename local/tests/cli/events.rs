@@ -1,4 +1,4 @@
-//! `run --json`: every line is an event, and has what the README says.
+//! `run --json`: every line is an event, and has what the documentation says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::support::{Done, Place, Simulator, assert_conserved};
 
-/// The fields of each event, as the table in the README has them.
+/// The fields of each event, as the table of docs/operations.md has them.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
-    let readme = include_str!("../../../README.md");
-    let rows = readme.lines().skip_while(|line| !line.starts_with("| event |")).skip(2);
+    let page = include_str!("../../../docs/operations.md");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| event |")).skip(2);
     let rows = rows.take_while(|line| line.starts_with('|'));
     let codes = |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let fields = |row: &str| {

@@ -117,8 +117,11 @@ fn every_subcommand_has_a_page_with_every_flag() {
 
 /// The page as a person reads it; without any program for that, its source without the marks around its words.
 fn rendered(page: &Path) -> String {
-    let programs: [(&str, &[&str]); 3] =
-        [("groff", &["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou", "-rLL=200n"]), ("mandoc", &["-Tascii"]), ("man", &["-l"])];
+    let programs: [(&str, &[&str]); 3] = [
+        ("groff", &["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou", "-rLL=200n"]),
+        ("mandoc", &["-Tascii"]),
+        ("man", &["-l"]),
+    ];
     for (program, arguments) in programs {
         let mut command = Command::new(program);
         let Ok(done) = command.args(arguments).arg(page).env("MANWIDTH", "200").stdin(Stdio::null()).output() else {
