@@ -114,6 +114,9 @@ fn check_state(found: &AttemptKeys, store: &MemoryStore, id: &AttemptId, slice: 
             assert!(one.start == slice.start && one.end == two.start && two.end == slice.end);
             assert!(!one.is_empty() && !two.is_empty());
         }
+        SliceState::CalledOff => {
+            assert!(exists(keys::intent(id, slice, sends)) && !exists(keys::outcome(id, slice, sends)));
+        }
         SliceState::Refused { .. } => assert!(sends > 0),
     }
 }
