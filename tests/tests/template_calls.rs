@@ -210,9 +210,13 @@ fn with(template: &Value, path: &str, value: Value) -> Value {
     mutant
 }
 
+/// Adapters of the commands of `dropcollect`, with what names them: they run with a person's permissions, and no function comes to them.
+const OF_COMMANDS: [(&str, &str); 2] = [("s3/drops.rs", "InputBucket"), ("s3/conditions.rs", "try_conditions")];
+
 /// A call that stands elsewhere would be overlooked.
 #[test]
 fn only_the_adapters_of_ports_call_aws() {
+    let of_commands = OF_COMMANDS.map(|(file, _)| file);
     let known = ["s3/store.rs", "s3/inputs.rs", "sqs.rs", "secrets.rs", "notices.rs"];
     let mut callers = BTreeMap::new();
     visit(&template::workspace().join("functions"), &mut |path, text| {
@@ -223,10 +227,27 @@ fn only_the_adapters_of_ports_call_aws() {
             callers.insert(path.to_owned(), calls);
         }
     });
-    assert_eq!(callers.len(), known.len(), "{callers:#?}");
-    for file in known {
+    assert_eq!(callers.len(), known.len() + of_commands.len(), "{callers:#?}");
+    for file in known.into_iter().chain(of_commands) {
         assert!(callers.keys().any(|path| path.ends_with(&format!("adapters/src/{file}"))), "{file}: {callers:#?}");
     }
+}
+
+#[test]
+fn no_function_comes_to_the_adapters_of_the_commands() {
+    let mut named = BTreeMap::new();
+    visit(&template::workspace().join("functions"), &mut |path, text| {
+        for (file, name) in OF_COMMANDS {
+            // The file itself, its tests, and the module that passes it on.
+            let own = path.ends_with(file) || path.ends_with("adapters/src/s3.rs") || path.contains("/tests");
+            if !own && text.contains(name) {
+                named.insert(path.to_owned(), name);
+            }
+        }
+    });
+    assert!(named.is_empty(), "{named:#?}");
+    let passed_on = source("adapters/src/s3.rs");
+    assert!(OF_COMMANDS.iter().all(|(_, name)| passed_on.contains(name)), "{OF_COMMANDS:?}");
 }
 
 fn visit(folder: &Path, seen: &mut dyn FnMut(&str, &str)) {
