@@ -20,6 +20,7 @@ use pipeline::ports::{
     Api, Clock, Dataset, Inputs, JobError, JobLog, JobPage, Looked, OpenInput, PortError, QueueName, Queues,
     SendAnswer, TriggerRequest,
 };
+use pipeline::spending::Limits;
 use pipeline::words::InputObject;
 
 use crate::data;
@@ -63,6 +64,7 @@ pub(crate) async fn trigger(arguments: &[String]) -> anyhow::Result<()> {
         api: Arc::clone(&api) as Arc<dyn Api>,
         clock: Arc::new(WallClock),
         policy: Policy { default_collector: Some("c_bench00".to_owned()), ..Policy::default() },
+        limits: Limits::default(),
         notices: Arc::new(()),
         metrics: Arc::new(()),
         alone_since: None,

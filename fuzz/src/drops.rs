@@ -132,7 +132,7 @@ pub fn sqs_event(bytes: &[u8]) {
 /// A handler whose verdict follows from the key.
 fn verdict(object: &InputObject) -> Result<Verdict, PortError> {
     match object.key.len() % 8 {
-        1 => Ok(Verdict::Again { after_seconds: u32::MAX, why: "later".to_owned() }),
+        1 => Ok(Verdict::Again { after_seconds: u32::MAX, why: "later".to_owned(), stopped: false }),
         2 => Ok(Verdict::SetAside { why: "never".to_owned() }),
         3 => Err(PortError::new("get", "broken")),
         _ => Ok(Verdict::Done),

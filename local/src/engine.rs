@@ -18,6 +18,7 @@ use pipeline::manifest::{Manifest, RunState};
 use pipeline::messages::{Reminder, RetryOrder, Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Api, Clock, PortError, QueueName, Store};
+use pipeline::spending::Limits;
 use pipeline::status::Status;
 use pipeline::words::{AttemptId, InputObject, RunId};
 
@@ -45,6 +46,8 @@ const TICK: Duration = Duration::from_millis(500);
 pub enum Stopped {
     /// Nothing is left to do, or nothing but what a person has to decide.
     Rest,
+    /// Nothing may be paid for, and what was has been delivered: why.
+    Stopped(String),
     /// The API refused the token: its words.
     Credentials(String),
 }
@@ -70,6 +73,8 @@ pub struct Engine {
     queues: FolderQueues,
     /// What each run waited for when its latest message was given back.
     reasons: Mutex<BTreeMap<RunId, String>>,
+    /// Messages that wait for a person, or for a spending limit, and why.
+    stopped: Mutex<BTreeMap<String, String>>,
 }
 
 /// What is under way.
@@ -93,7 +98,12 @@ enum Work {
 
 impl Engine {
     /// Opens the engine on a folder whose lock is held.
-    pub async fn open(lock: &FolderLock, api: Arc<dyn Api>, policy: Policy) -> Result<Self, EngineError> {
+    pub async fn open(
+        lock: &FolderLock,
+        api: Arc<dyn Api>,
+        policy: Policy,
+        limits: Limits,
+    ) -> Result<Self, EngineError> {
         let clock: Arc<dyn Clock> = Arc::new(WallClock);
         let store = FolderStore::open(lock);
         let queues = FolderQueues::open(lock, clock.clone())?;
@@ -108,9 +118,17 @@ impl Engine {
             alone_since: Some(clock.now()),
             clock,
             policy,
+            limits,
         };
         let inputs = FolderInputs::new("local");
-        Ok(Self { store, inputs, pipeline: Arc::new(pipeline), queues, reasons: Mutex::default() })
+        Ok(Self {
+            store,
+            inputs,
+            pipeline: Arc::new(pipeline),
+            queues,
+            reasons: Mutex::default(),
+            stopped: Mutex::default(),
+        })
     }
 
     /// The folder's path of a key.
@@ -233,8 +251,10 @@ impl Engine {
                 let Some(handler) = self.receive()? else { break };
                 handlers.push(handler);
             }
-            if handlers.is_empty() && self.at_rest(&mut unfinished).await? {
-                return Ok(Stopped::Rest);
+            if handlers.is_empty()
+                && let Some(stopped) = self.at_rest(&mut unfinished).await?
+            {
+                return Ok(stopped);
             }
             tokio::select! {
                 _ = ticks.tick() => tick().await,
@@ -252,16 +272,25 @@ impl Engine {
         }
     }
 
-    /// Whether nothing is left to do, when no handler works. What has been seen to be over is not looked at again.
-    async fn at_rest(&self, unfinished: &mut VecDeque<&InputObject>) -> Result<bool, EngineError> {
+    /// Why nothing is left to do, if so, when no handler works. What has been seen to be over is not looked at again.
+    async fn at_rest(&self, unfinished: &mut VecDeque<&InputObject>) -> Result<Option<Stopped>, EngineError> {
         while let Some(object) = unfinished.front() {
             if self.manifest(object).await?.is_none() {
-                let waits = QUEUES.iter().any(|queue| self.queues.queue(*queue).next_visible_at().is_some());
-                return Ok(!waits);
+                return Ok(self.rest());
             }
             unfinished.pop_front();
         }
-        Ok(true)
+        Ok(Some(Stopped::Rest))
+    }
+
+    /// Why no message has to be waited for, if so.
+    fn rest(&self) -> Option<Stopped> {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut why = None;
+        for message in QUEUES.into_iter().flat_map(|queue| self.queues.queue(queue).messages()) {
+            why = Some(stopped.get(&message.message_id)?);
+        }
+        Some(why.map_or(Stopped::Rest, |why| Stopped::Stopped(why.clone())))
     }
 
     fn file(&self, object: InputObject) -> Handler {
@@ -316,9 +345,14 @@ impl Engine {
         let now = self.pipeline.clock.now();
         match result {
             Ok(Verdict::Done) => drop(queue.delete(&received.receipt)?),
-            Ok(Verdict::Again { after_seconds, why }) => {
+            Ok(Verdict::Again { after_seconds, why, stopped: for_now }) => {
                 tracing::debug!(message = received.body, after_seconds, why, "again");
                 queue.give_back(now, &received.receipt, after_seconds)?;
+                let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+                match for_now {
+                    true => drop(stopped.insert(received.message_id.clone(), why.clone())),
+                    false => drop(stopped.remove(&received.message_id)),
+                }
                 if let Some(attempt) = attempt(name, &received.body) {
                     self.reasons.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt.run, why);
                 }

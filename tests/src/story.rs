@@ -20,6 +20,7 @@ use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::*;
 use pipeline::schedule::{later, seconds_between};
+use pipeline::spending::Limits;
 use pipeline::sweep::Swept;
 use pipeline::words::InputObject;
 use pipeline::{Pipeline, keys};
@@ -130,6 +131,18 @@ impl Story {
 
     /// Begins with other settings.
     pub fn with(policy: Policy, script: impl FnOnce(Script) -> Script, metadata: &[(&str, &str)]) -> Self {
+        let story = Self::before(policy, Limits::default(), script, metadata);
+        story.trigger();
+        story
+    }
+
+    /// The file is dropped, and nobody has worked on the event.
+    pub fn before(
+        policy: Policy,
+        limits: Limits,
+        script: impl FnOnce(Script) -> Script,
+        metadata: &[(&str, &str)],
+    ) -> Self {
         let clock = VirtualClock::at(began());
         let sends = AtomicUsize::new(0);
         let script = script(Script {
@@ -149,6 +162,7 @@ impl Story {
             api: Arc::new(script),
             clock: Arc::new(clock.clone()),
             policy: Policy { default_collector: Some("c_story1".to_owned()), ..policy },
+            limits,
             notices: Arc::new(watched.clone()),
             metrics: emf.clone(),
             alone_since: None,
@@ -157,9 +171,7 @@ impl Story {
         let metadata: BTreeMap<_, _> =
             metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let object = inputs.put("in", "two.txt", "https://a\nhttps://b\n", &metadata, began());
-        let story = Self { pipeline, clock, store, queues, inputs, object, watched, emf, deliveries: 0 };
-        story.trigger();
-        story
+        Self { pipeline, clock, store, queues, inputs, object, watched, emf, deliveries: 0 }
     }
 
     /// Works on the event.

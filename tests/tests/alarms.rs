@@ -12,9 +12,11 @@ use futures_util::FutureExt;
 use pipeline::keys;
 use pipeline::ledger::{self, DoneRecord, Fates, RowCounts};
 use pipeline::metrics;
+use pipeline::pause;
 use pipeline::policy::{OnInDoubt, Policy};
 use pipeline::ports::*;
 use pipeline::schedule::later;
+use pipeline::spending::Limits;
 use serde_json::{Value, json};
 
 const HOUR: i64 = 3_600;
@@ -223,6 +225,26 @@ fn paid_twice() -> Vec<Point> {
     told(&story)
 }
 
+/// The file has two inputs, and one page load may be paid for.
+fn limit_is_reached() -> Vec<Point> {
+    let limits = "day=1".parse().unwrap();
+    let mut story = Story::before(Policy { batch_inputs_max: 1, ..Policy::default() }, limits, |script| script, &[]);
+    story.trigger();
+    story.run_until(HOUR);
+    told(&story)
+}
+
+/// Nobody thinks of the kill switch any more.
+fn pause_is_forgotten() -> Vec<Point> {
+    let mut story = Story::before(Policy::default(), Limits::default(), |script| script, &[]);
+    pause::pause(&story.store, began(), "too many failures").now_or_never().unwrap().unwrap();
+    story.trigger();
+    story.run_until(DAY);
+    told(&story);
+    story.sweep();
+    told(&story)
+}
+
 /// Its message is lost, and so is every one that the sweep sends.
 fn run_is_stuck() -> Vec<Point> {
     let story = Story::begin(|script| script, &[]);
@@ -273,6 +295,8 @@ const CAUSES: &[(&str, Cause)] = &[
     ("RetryDeadLetterAlarm", order_is_set_aside),
     ("CredentialsAlarm", token_is_refused),
     ("HeldAlarm", held),
+    ("LimitAlarm", limit_is_reached),
+    ("PausedAlarm", pause_is_forgotten),
     ("InDoubtAlarm", doubt_is_not_settled),
     ("ExpiryAlarm", results_expire),
     ("ConservationAlarm", counts_do_not_add_up),

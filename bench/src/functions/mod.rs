@@ -22,6 +22,7 @@ use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Clock, Inputs, PortError, Queues, Store};
 use pipeline::schedule::later;
+use pipeline::spending::Limits;
 use pipeline::words::InputObject;
 use tokio::time::sleep;
 
@@ -111,6 +112,7 @@ impl Functions {
             api: Arc::new(Client::new(wire, token, clock.clone())),
             clock: clock.clone(),
             policy,
+            limits: Limits::default(),
             notices: Arc::new(()),
             metrics: Arc::new(()),
             alone_since: None,

@@ -9,6 +9,7 @@ use pipeline::decisions::{self, NotADecision};
 use pipeline::policy::limits::COLLECTION_DEADLINE_SECONDS_MAX;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
 use pipeline::settings::{OPTIONS, SettingProblem, settle};
+use pipeline::spending::{Limits, NotALimit};
 use secrecy::SecretString;
 
 /// Which binary is started: they need different things.
@@ -64,6 +65,8 @@ pub struct Config {
     pub sqs_endpoint: Option<String>,
     /// What steers the pipeline's decisions.
     pub policy: Policy,
+    /// `SPENDING_LIMITS`: what may be paid for.
+    pub limits: Limits,
 }
 
 /// Everything that is wrong with the environment.
@@ -100,6 +103,7 @@ impl Config {
             s3_endpoint: read.url("AWS_ENDPOINT_URL_S3").or_else(|| endpoint.clone()),
             sqs_endpoint: read.url("AWS_ENDPOINT_URL_SQS").or(endpoint),
             policy: read.policy(),
+            limits: read.limits(),
         };
         if read.problems.is_empty() { Ok(config) } else { Err(ConfigError(read.problems)) }
     }
@@ -185,6 +189,11 @@ impl Reader<'_> {
             (None, None) => {}
         }
         None
+    }
+
+    fn limits(&mut self) -> Limits {
+        let accepted = format!("limits, such as day=10000,month=200000,file=5000 ({NotALimit})");
+        self.value("SPENDING_LIMITS", &accepted, |text| text.parse().ok()).unwrap_or_default()
     }
 
     fn policy(&mut self) -> Policy {

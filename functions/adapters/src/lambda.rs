@@ -177,7 +177,7 @@ impl<D: Deliveries> Worker<D> {
         let work = AssertUnwindSafe(async { Box::pin(handler(delivery.body.clone(), turn)).await }).catch_unwind();
         match self.kept_invisible(delivery, work).await {
             Ok(Ok(Verdict::Done)) => true,
-            Ok(Ok(Verdict::Again { after_seconds, why })) => {
+            Ok(Ok(Verdict::Again { after_seconds, why, .. })) => {
                 info!(after_seconds, why, "the message comes back");
                 self.again_after(delivery, after_seconds.min(WAIT_SECONDS_MAX)).await;
                 false

@@ -93,6 +93,7 @@ impl World {
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
             policy: config.policy.clone(),
+            limits: config.limits.clone(),
             alone_since: None,
         };
         let worker = Worker::new(SqsDeliveries::new(sqs), clock).watched_by(metrics.clone());

@@ -1,24 +1,15 @@
 //! A person stops a run: nothing more of it is triggered, collections that run are told to stop, what they have so far is delivered, and the
 //! manifest says what became of every row that had been read.
 
-use std::collections::BTreeSet;
-
-use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::AttemptKeys;
 use crate::held;
 use crate::keys;
 use crate::ledger::{self, Decision, EndRecord, VERSION};
-use crate::messages::Reminder;
-use crate::ports::{PortError, QueueName, Queues, Store};
+use crate::ports::{PortError, Queues, Store};
+use crate::remind;
 use crate::words::RunId;
-
-/// Batches that are looked at, at the same time.
-const LOOKS_IN_FLIGHT: usize = 16;
-/// Messages of one request (SQS quota).
-const REMINDERS_MAX: usize = 10;
 
 /// A run is to stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,29 +52,7 @@ pub async fn cancel(
             given_up += u64::from(work.mark.held.inputs);
         }
     }
-    let open = open_batches(store, run).await?;
-    let reminders = futures_util::stream::iter(&open).map(|batch| reminder(store, run, *batch, now));
-    let reminders: Vec<String> = reminders.buffered(LOOKS_IN_FLIGHT).try_collect().await?;
-    for group in reminders.chunks(REMINDERS_MAX) {
-        queues.send(QueueName::Poll, group, 0).await?;
-    }
+    let open_batches = remind::open_batches(store, queues, now, run).await?;
     let file_read = ledger::read::<EndRecord>(store, &keys::end(run)).await?.is_some();
-    Ok(Cancelled { open_batches: open.len(), given_up, file_read })
-}
-
-/// The recorded batches that are not over.
-async fn open_batches(store: &dyn Store, run: &RunId) -> Result<Vec<u32>, PortError> {
-    let recorded = ledger::list_all(store, &keys::batches(run)).await?.len();
-    let recorded = u32::try_from(recorded).unwrap_or(u32::MAX);
-    let mut done = BTreeSet::new();
-    for block in 0..recorded.div_ceil(keys::BLOCK) {
-        done.extend(ledger::list_all(store, &keys::done_block(run, block)).await?);
-    }
-    Ok((1..=recorded).filter(|batch| !done.contains(&keys::done(run, *batch))).collect())
-}
-
-/// A reminder of the newest attempt of a batch that takes the place of the one that may be asleep for an hour.
-async fn reminder(store: &dyn Store, run: &RunId, batch: u32, now: Timestamp) -> Result<String, PortError> {
-    let (id, found) = AttemptKeys::newest(store, run, batch).await?;
-    Ok(Reminder::new(id, found.generation.saturating_add(1), now).encode())
+    Ok(Cancelled { open_batches, given_up, file_read })
 }

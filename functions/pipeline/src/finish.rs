@@ -16,9 +16,10 @@ use crate::messages::RetryOrder;
 use crate::notice::RunEnded;
 use crate::policy::limits;
 use crate::ports::{Completed, PortError, QueueName, Store, Written};
+use crate::spending::{self, Paid};
 use crate::words::{AttemptId, RunId, Slice};
 use crate::work::Work;
-use crate::{Pipeline, manifest, metrics, status};
+use crate::{Pipeline, accounts, manifest, metrics, status};
 
 impl Work<'_> {
     /// All slices have settled: makes what they delivered visible and writes the end of the attempt.
@@ -34,15 +35,16 @@ impl Work<'_> {
         let before: Vec<FailedInput> = std::mem::take(&mut fates.again);
         let mut failures = Vec::new();
         let mut wait = 0;
+        let mut abandoned = 0;
         for (slice, state) in settled {
             let sends = found.sends(slice);
-            match &state {
+            abandoned += match &state {
                 SliceState::Delivered(collecting, _) => {
-                    self.earlier(&mut fates, slice, 1..sends, Some(&collecting.collection)).await?;
+                    self.earlier(&mut fates, slice, 1..sends, Some(&collecting.collection)).await?
                 }
                 SliceState::GivenUp(_) => self.earlier(&mut fates, slice, 1..sends + 1, None).await?,
                 _ => self.earlier(&mut fates, slice, 1..sends, None).await?,
-            }
+            };
             match state {
                 SliceState::Delivered(collecting, delivery) => {
                     if let Some(object) = &delivery.object {
@@ -78,12 +80,14 @@ impl Work<'_> {
             match decision {
                 Decision::Again { after, .. } if certain && !self.cancelled && attempt < attempts_max => {
                     wait = wait.max(after).min(limits::DELAY_SECONDS_MAX);
+                    *fates.again_codes.entry(failed.code.clone()).or_default() += 1;
                     fates.again.push(failed);
                 }
                 _ => fates.failed.push(failed),
             }
         }
         fates.again.sort_by_key(|failed| failed.input);
+        spending::settle(self.pipeline, &self.id, paid(&fates, attempt, abandoned)).await?;
         let end = AttemptEnd { v: VERSION, at: self.pipeline.clock.now(), retry_after_seconds: wait, fates };
         ledger::settle(store, &keys::attempt_end(&self.id), end).await
     }
@@ -115,19 +119,24 @@ impl Work<'_> {
     }
 
     /// Notes what became of sends that a slice did not end with: how many were made again after one in doubt, and which collections a
-    /// person decided against, other than the one that counts.
+    /// person decided against, other than the one that counts. Returns the inputs of sends that may have started something all the same.
     async fn earlier(
         &self,
         fates: &mut Fates,
         slice: Slice,
         sends: Range<u32>,
         counts: Option<&str>,
-    ) -> Result<(), PortError> {
+    ) -> Result<u64, PortError> {
+        let mut lost = 0;
         let store = &*self.pipeline.store;
         for send in sends {
             let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(&self.id, slice, send)).await?;
             match outcome.map(|outcome| (outcome.at, outcome.result)) {
-                Some((_, SendResult::NothingStarted | SendResult::Abandoned)) => fates.resent += 1,
+                Some((_, result @ (SendResult::NothingStarted | SendResult::Abandoned))) => {
+                    fates.resent += 1;
+                    lost += if result == SendResult::Abandoned { u64::from(slice.len()) } else { 0 };
+                }
+                None => lost += u64::from(slice.len()),
                 Some((at, SendResult::Accepted { collection, adopted, .. })) if counts != Some(&collection) => {
                     let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&collection)).await?;
                     if known.is_some_and(|known| known.send == self.send_id(slice, send)) {
@@ -137,7 +146,7 @@ impl Work<'_> {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
     fn abandoned(&self, slice: Slice, id: String, triggered_at: Timestamp, adopted: bool) -> CollectionEntry {
@@ -147,7 +156,9 @@ impl Work<'_> {
             attempt: self.id.attempt,
             inputs: slice.len(),
             records: 0,
+            with_records: 0,
             failed: 0,
+            pages: None,
             triggered_at,
             ready_at: self.pipeline.clock.now(),
             polls: 0,
@@ -175,6 +186,8 @@ impl Fates {
             attempt: id.attempt,
             inputs: slice.len(),
             records: delivery.records,
+            with_records: delivery.with_records,
+            pages: delivery.pages,
             failed: u32::try_from(delivery.failed.len()).unwrap_or(u32::MAX),
             triggered_at: collecting.since,
             ready_at: delivery.at,
@@ -184,6 +197,18 @@ impl Fates {
             output: delivery.object.as_ref().map(|object| object.key.clone()),
         });
     }
+}
+
+/// What an attempt has paid for: its collections, and inputs of sends that may have started one that nobody found.
+fn paid(fates: &Fates, attempt: u32, lost: u64) -> Paid {
+    let mut paid = Paid { page_loads: lost, known: (0, 0) };
+    for entry in fates.collections.iter().filter(|entry| entry.attempt == attempt) {
+        paid.page_loads = paid.page_loads.saturating_add(entry.page_loads());
+        if let Some(pages) = entry.pages {
+            paid.known = (paid.known.0 + u64::from(entry.inputs), paid.known.1.saturating_add(pages));
+        }
+    }
+    paid
 }
 
 /// Makes the delivered object visible; whoever comes second finds that it is.
@@ -269,6 +294,8 @@ impl Pipeline {
         }
         let key = keys::manifest(path, run);
         let manifest: Manifest = ledger::read_known(&*self.store, &key).await?;
+        accounts::note(self, &manifest).await?;
+        spending::forget(self, run).await?;
         // Before the mark: who is cut off between the two tells it again.
         self.notices.run_ended(&RunEnded::of(manifest, key)).await?;
         ledger::write_once(&*self.store, &mark, &serde_json::json!({"v": VERSION})).await.map(|_| ())

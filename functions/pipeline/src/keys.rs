@@ -279,6 +279,27 @@ pub fn collector_gate(collector: &str) -> String {
 /// Pause of the API token.
 pub const TOKEN_GATE: &str = "control/token.json";
 
+/// The kill switch.
+pub const PAUSE: &str = "control/pause.json";
+
+/// What is spent and reserved of the spending limits.
+pub const SPENDING: &str = "control/spending.json";
+
+/// That a person lets this run go over the spending limits.
+pub fn over_limits(run: &RunId) -> String {
+    format!("ledger/runs/{run}/over-limits.json")
+}
+
+/// What the accounts of a month (`2026-11`) are made of.
+pub fn account_book(month: &str) -> String {
+    format!("control/accounts/{month}.json")
+}
+
+/// The accounts of a month, for a spreadsheet.
+pub fn accounts(month: &str) -> String {
+    format!("accounts/{month}.csv")
+}
+
 /// Live state of the newest run of an input key.
 pub fn status(path: &str) -> String {
     format!("status/{path}.json")

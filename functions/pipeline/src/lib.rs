@@ -20,6 +20,7 @@
 //! lies), [`ledger`] (write-once records), [`messages`] (queue messages), [`gate`] (shared pauses), [`metrics`] and [`notice`] (what is told
 //! about it all).
 
+pub mod accounts;
 pub mod attempt;
 pub mod batch;
 pub mod cancel;
@@ -42,14 +43,17 @@ pub mod matching;
 pub mod messages;
 pub mod metrics;
 pub mod notice;
+pub mod pause;
 pub mod policy;
 mod poll;
 pub mod ports;
 mod reconcile;
+mod remind;
 mod retry;
 pub mod schedule;
 mod send;
 pub mod settings;
+pub mod spending;
 pub mod status;
 pub mod sweep;
 mod trigger;
@@ -77,6 +81,8 @@ pub struct Pipeline {
     pub clock: Arc<dyn ports::Clock>,
     /// Settings of runs that begin now.
     pub policy: policy::Policy,
+    /// What may be paid for, by all runs together. Other than the policy, it holds at once for runs that have begun.
+    pub limits: spending::Limits,
     /// Set where one process at a time works on a store (a folder under a lock): since when it does. Whoever left an intent before that
     /// is dead, so nothing has to wait for it. `None` in Lambda.
     pub alone_since: Option<jiff::Timestamp>,

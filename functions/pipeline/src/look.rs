@@ -130,6 +130,7 @@ impl Work<'_> {
         let took = seconds_between(collecting.since, delivery.at);
         pipeline.count(&metrics::COLLECTIONS, 1);
         pipeline.metrics.note(&metrics::COLLECTION_SECONDS, "", u64::try_from(took).unwrap_or(0));
+        pipeline.count(&metrics::PAGE_LOADS, delivery.pages.unwrap_or(0));
         pipeline.count(&metrics::RECORDS, delivery.records);
         pipeline.count(&metrics::RECORDS_UNMATCHED, delivery.unmatched_records);
         pipeline.count(&metrics::BYTES_DELIVERED, delivery.object.as_ref().map_or(0, |object| object.bytes));
@@ -366,16 +367,26 @@ impl Work<'_> {
         if collecting.claimed() && !self.confirm(slice, collecting).await? {
             return self.renounce(slice, collecting.send, &collecting.collection, "it answered another send").await;
         }
+        let pages = self.log(collecting).await?.and_then(|log| log.pages);
         let now = self.pipeline.clock.now();
         let sent = self.sent(slice).await?;
         let mut delivery = delivery::without_data(&sent, &collecting.collection, now, code, message);
         delivery.polls = self.turn.receives;
+        delivery.pages = pages;
         let key = keys::delivery(&self.id, slice);
         if ledger::write_once(&*self.pipeline.store, &key, &delivery).await? == Written::New {
             self.concluded(collecting, &delivery);
         }
         tracing::warn!(code, "ended without data: {message}");
         Ok(Step::Next)
+    }
+
+    /// The job log of a collection that has ended: it says what was paid for.
+    async fn log(&self, collecting: &Collecting) -> Result<Option<JobLog>, PortError> {
+        Ok(match self.asked(self.pipeline.api.log(&collecting.collection).await).await? {
+            Looked::Found(log) => Some(log),
+            _ => None,
+        })
     }
 
     /// Explains what can be explained about inputs without any row, then writes the one record that says what was delivered.
@@ -400,13 +411,9 @@ impl Work<'_> {
             whole.abort().await;
             return Ok(step);
         }
-        let mut pages = None;
+        let log = self.log(collecting).await?;
+        let pages = log.as_ref().and_then(|log| log.pages);
         if whole.silent() > 0 || collecting.cancel.is_some() {
-            let log = match self.asked(pipeline.api.log(&collecting.collection).await).await? {
-                Looked::Found(log) => Some(log),
-                _ => None,
-            };
-            pages = log.as_ref().and_then(|log| log.pages);
             self.explain_silence(slice, collecting, &mut whole, log.as_ref()).await?;
         }
         if collecting.claimed() && !self.confirm(slice, collecting).await? {

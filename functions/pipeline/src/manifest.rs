@@ -1,5 +1,7 @@
 //! The manifest: what became of every input of a run. Written last, and once.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,31 @@ impl InputCounts {
     }
 }
 
+/// What was paid for, and what it brought. An input counts as often as it was triggered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Collections.
+    pub collections: u64,
+    /// Inputs that they were triggered with.
+    pub inputs: u64,
+    /// Page loads by their job logs, which is what the API charges; where there was no log, one for each input.
+    pub page_loads: u64,
+    /// Of the inputs, those that brought no record.
+    pub for_nothing: u64,
+    /// Inputs that were triggered again, by the code of the failure before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub again: BTreeMap<String, u64>,
+}
+
+impl Spent {
+    pub(crate) fn of(sums: &Sums) -> Self {
+        // An input with a record is not triggered again, so each has brought one once.
+        let for_nothing = sums.sent.saturating_sub(sums.with_records);
+        let (collections, inputs, page_loads) = (sums.collections, sums.sent, sums.page_loads);
+        Self { collections, inputs, page_loads, for_nothing, again: BTreeMap::new() }
+    }
+}
+
 /// Where the failures are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedFiles {
@@ -152,6 +179,9 @@ pub struct Manifest {
     /// Sends that were made again after one in doubt: if the first did start something after all, it was paid for twice.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resent: u64,
+    /// What was paid for, and what it brought.
+    #[serde(default)]
+    pub spent: Spent,
     /// Every collection that was paid for.
     pub collections: Vec<CollectionEntry>,
     /// Every output object.
@@ -180,6 +210,7 @@ impl Manifest {
             warnings: 0,
             partial: 0,
             resent: 0,
+            spent: Spent::default(),
             collections: Vec::new(),
             outputs: Vec::new(),
             failed: None,
@@ -234,6 +265,9 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
         manifest.warnings += done.fates.warnings;
         manifest.partial += done.fates.partial;
         manifest.resent += u64::from(done.fates.resent);
+        for (code, inputs) in &done.fates.again_codes {
+            *manifest.spent.again.entry(code.clone()).or_default() += inputs;
+        }
         if !done.fates.failed.is_empty() || done.rows.rejected > 0 {
             reports.add(batch, &done).await?;
         }
@@ -244,6 +278,7 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
     manifest.inputs = InputCounts::of(&end.rows, &sums);
     manifest.records = sums.records;
     manifest.unmatched_records = sums.unmatched_records;
+    manifest.spent = Spent { again: manifest.spent.again, ..Spent::of(&sums) };
     manifest.state = state(&manifest, end);
     if !manifest.inputs.conserved() {
         pipeline.count(&metrics::CONSERVATION_BROKEN, 1);

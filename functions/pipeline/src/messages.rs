@@ -102,6 +102,8 @@ pub enum Verdict {
         after_seconds: u32,
         /// Reason, for the log.
         why: String,
+        /// Nothing may be paid for: all that is left waits for a person, or for a spending limit.
+        stopped: bool,
     },
     /// It can never succeed: to the dead-letter queue with this reason.
     SetAside {

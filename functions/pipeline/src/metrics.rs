@@ -108,6 +108,7 @@ metrics! {
     BATCHES = Metric::count("batches", "batches that were recorded");
     TRIGGERS = Metric::count_by("Outcome", "triggers", "triggers, by what the API answered; `in_doubt` is no answer");
     INPUTS_TRIGGERED = Metric::count("inputs_triggered", "inputs of accepted triggers: what is paid for");
+    LIMIT_REACHED = Metric::count("limit_reached", "runs that began to wait for a spending limit");
     CREDENTIALS_REFUSED = Metric::count("credentials_refused", "calls that the API answered with 401 or 403");
     POLLS = Metric::count("polls", "questions for a dataset");
     COLLECTION_AGE = Metric::seconds("collection_age_seconds", "time since the trigger, of collections that were looked at: the greatest is the oldest open one");
@@ -118,6 +119,7 @@ metrics! {
     };
     COLLECTIONS = Metric::count("collections", "collections that were delivered, or ended without data");
     COLLECTION_SECONDS = Metric::seconds("collection_seconds", "from the trigger to the delivery of a collection");
+    PAGE_LOADS = Metric::count("page_loads", "page loads of these collections by their job logs: what the API charges");
     RECORDS = Metric::count("records", "records that were delivered");
     RECORDS_UNMATCHED = Metric::count("records_unmatched", "of them, records whose input could not be told");
     BYTES_DELIVERED = Metric { unit: Unit::Bytes, ..Metric::count("bytes_delivered", "bytes of output objects") };
@@ -135,6 +137,7 @@ metrics! {
     OPEN_RUNS = Metric::level("open_runs", "runs that are not over");
     OLDEST_RUN = Metric::seconds("oldest_run_seconds", "age of the oldest of them");
     STUCK_RUNS = Metric::level("stuck_runs", "runs that wait for nobody, and are older than all their attempts may take");
+    PAUSED = Metric::level("paused", "1 while the kill switch keeps everything from being triggered");
     HELD_INPUTS = Metric::level("held_inputs", "inputs that wait for a person");
     REMINDED = Metric::count("reminded", "batches that were sent a reminder");
     READ_ON = Metric::count("read_on", "files that had not been read to their end, and were read on");

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::FileReport;
-use crate::manifest::{FailedFiles, InputCounts, Manifest, ManifestInput, RunState};
+use crate::manifest::{FailedFiles, InputCounts, Manifest, ManifestInput, RunState, Spent};
 use crate::words::RunId;
 
 /// Version of the notices that are sent.
@@ -37,6 +37,9 @@ pub struct RunEnded {
     pub unmatched_records: u64,
     /// How many collections were paid for.
     pub collections: u64,
+    /// What was paid for, and what it brought.
+    #[serde(default)]
+    pub spent: Spent,
     /// How many output objects there are.
     pub outputs: u64,
     /// Key of the manifest in the dataset bucket.
@@ -64,6 +67,7 @@ impl RunEnded {
             records: manifest.records,
             unmatched_records: manifest.unmatched_records,
             collections: manifest.collections.len() as u64,
+            spent: manifest.spent,
             outputs: manifest.outputs.len() as u64,
             manifest: key,
             failed: manifest.failed,

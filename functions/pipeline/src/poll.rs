@@ -61,7 +61,7 @@ pub(crate) enum Driven {
     /// It has ended, and what follows is on its way.
     Ended,
     /// Look again after so many seconds.
-    Wait { after: u32, why: String },
+    Wait { after: u32, why: String, stopped: bool },
     /// Nothing is left but what a person has to decide.
     Held,
 }
@@ -135,8 +135,11 @@ impl Pipeline {
             Driven::Wait { after, .. } if seconds_between(turn.sent_at, self.clock.now()) > MESSAGE_AGE_MAX_SECONDS => {
                 self.hand_over(reminder, turn, after).await?
             }
-            Driven::Wait { after, why } => {
-                Verdict::Again { after_seconds: after.clamp(1, limits::WAIT_SECONDS_MAX), why }
+            Driven::Wait { after, why, stopped } => {
+                if stopped {
+                    crate::status::refresh(self, &work.run, false).await?;
+                }
+                Verdict::Again { after_seconds: after.clamp(1, limits::WAIT_SECONDS_MAX), why, stopped }
             }
         })
     }
@@ -168,7 +171,8 @@ impl Pipeline {
         let left = seconds_between(self.clock.now(), reminder.sender_gone_at);
         Ok(match u32::try_from(left) {
             Ok(left) if left > 0 && self.alone_since.is_none() => {
-                Verdict::Again { after_seconds: left.min(30), why: "its record is not written yet".to_owned() }
+                let why = "its record is not written yet".to_owned();
+                Verdict::Again { after_seconds: left.min(30), why, stopped: false }
             }
             // Whoever goes on with the file sends another one.
             _ => Verdict::Done,
@@ -203,7 +207,7 @@ impl Work<'_> {
     }
 
     async fn drive_from(&mut self, mut found: AttemptKeys) -> Result<Driven, PortError> {
-        let mut waits: BTreeMap<Slice, (u32, String)> = BTreeMap::new();
+        let mut waits: BTreeMap<Slice, (u32, String, bool)> = BTreeMap::new();
         for _ in 0..ROUNDS_MAX {
             if found.ended {
                 break;
@@ -216,8 +220,9 @@ impl Work<'_> {
             if !waits.is_empty() || round.held {
                 self.show(&round.settled).await?;
             }
-            if let Some((after, why)) = waits.into_values().min() {
-                return Ok(Driven::Wait { after, why });
+            let stopped = waits.values().all(|(.., stopped)| *stopped);
+            if let Some((after, why, _)) = waits.into_values().min() {
+                return Ok(Driven::Wait { after, why, stopped });
             }
             if round.held {
                 return Ok(Driven::Held);
@@ -226,13 +231,13 @@ impl Work<'_> {
             self.pipeline.after_attempt(&self.run, &self.id, &end).await?;
             return Ok(Driven::Ended);
         }
-        Ok(Driven::Wait { after: 1, why: "more steps than one turn takes".to_owned() })
+        Ok(Driven::Wait { after: 1, why: "more steps than one turn takes".to_owned(), stopped: false })
     }
 
     async fn round(
         &mut self,
         found: &AttemptKeys,
-        waits: &mut BTreeMap<Slice, (u32, String)>,
+        waits: &mut BTreeMap<Slice, (u32, String, bool)>,
     ) -> Result<Round, PortError> {
         let whole = match found.whole() {
             Some(whole) => whole,
@@ -280,7 +285,7 @@ impl Work<'_> {
             };
             match step {
                 Step::Next => round.again = true,
-                Step::Wait { after, why } => drop(waits.insert(slice, (after, why))),
+                Step::Wait { after, why, stopped } => drop(waits.insert(slice, (after, why, stopped))),
             }
         }
         Ok(round)

@@ -6,9 +6,11 @@ use crate::gate::{self, Cause, Gate, Refusal};
 use crate::keys;
 use crate::ledger::{self, CollectionRecord, Intent, Outcome, SendResult, VERSION};
 use crate::metrics;
+use crate::pause;
 use crate::policy::limits;
 use crate::ports::{PortError, SendAnswer, TriggerRequest, Written};
 use crate::schedule::later;
+use crate::spending::{self, Reserved, Wanted};
 use crate::words::Slice;
 use crate::work::{Step, Work};
 
@@ -38,6 +40,10 @@ impl Work<'_> {
         let doubt_at = if alone { answered_by } else { answered_by.max(self.turn.ends_at) };
         // Asked when the time of the send runs: whoever cancels the run knows when the last send has left.
         let called_off = self.ask_whether_cancelled().await?;
+        if !called_off && let Some((after, why)) = self.may_not_pay(slice, send).await? {
+            self.give_back(&probes).await?;
+            return Ok(Step::stopped(after, why));
+        }
         let intent = Intent { v: VERSION, at, send_by, doubt_at, inputs: slice.len(), called_off };
         let store = &*self.pipeline.store;
         if ledger::write_once(store, &keys::intent(&self.id, slice, send), &intent).await? == Written::Kept {
@@ -56,6 +62,28 @@ impl Work<'_> {
             self.doubt(slice, send, &intent).await?;
         }
         self.answered(slice, send, answer, &probes).await
+    }
+
+    /// Why nothing may be paid for now, and after how many seconds to ask again.
+    async fn may_not_pay(&self, slice: Slice, send: u32) -> Result<Option<(u32, String)>, PortError> {
+        if let Some(switch) = pause::standing(&*self.pipeline.store).await? {
+            return Ok(Some((pause::ASK_AGAIN_SECONDS, switch.words())));
+        }
+        if self.pipeline.limits.is_empty() {
+            return Ok(None);
+        }
+        let mut abandoned = 0;
+        for earlier in 1..send {
+            let key = keys::outcome(&self.id, slice, earlier);
+            let outcome: Option<Outcome> = ledger::read(&*self.pipeline.store, &key).await?;
+            abandoned += u32::from(outcome.is_some_and(|outcome| outcome.result == SendResult::Abandoned));
+        }
+        let (attempt, collector) = (&self.id, &*self.run.settings.collector);
+        let wanted = Wanted { attempt, slice, collector, inputs: slice.len(), abandoned };
+        Ok(match spending::reserve(self.pipeline, &wanted).await? {
+            Reserved::Yes => None,
+            Reserved::No { after, why } => Some((after, why)),
+        })
     }
 
     async fn give_back(&self, probes: &[String]) -> Result<(), PortError> {

@@ -10,9 +10,11 @@ use crate::gate::{self, Cause};
 use crate::held;
 use crate::keys;
 use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, HeldMark, RowCounts, RunRecord, Sums};
-use crate::manifest::{InputCounts, Manifest, ManifestInput, RunState};
+use crate::manifest::{InputCounts, Manifest, ManifestInput, RunState, Spent};
+use crate::pause;
 use crate::ports::{PortError, Stored, Written};
 use crate::schedule::seconds_between;
+use crate::spending;
 use crate::words::RunId;
 
 /// Shortest time between two rewrites, in seconds; of a long run, a fiftieth of its age, so that the whole costs O(log T).
@@ -47,6 +49,9 @@ pub struct Status {
     pub records: u64,
     /// Of them, those whose input could not be told.
     pub unmatched_records: u64,
+    /// What was paid for so far, by attempts that are over.
+    #[serde(default)]
+    pub spent: Spent,
     /// Why work waits, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
@@ -121,7 +126,18 @@ pub(crate) async fn refresh_rows(
         return Ok(());
     }
     inputs.pending = inputs.read - accounted;
+    // What is sent is delivered all the same; what is not waits.
     let mut refused = false;
+    let mut stopped = pause::standing(store).await?.map(|switch| switch.words());
+    if let Some(waiting) = spending::waiting(pipeline, &run.run).await?.filter(|_| stopped.is_none()) {
+        stopped = Some(waiting.why);
+    }
+    if inputs.pending > 0
+        && let Some(words) = stopped
+    {
+        refused = true;
+        notice = Some(words);
+    }
     for gate_key in [keys::TOKEN_GATE.to_owned(), keys::collector_gate(&run.settings.collector)] {
         let reason = gate::reason(store, &gate_key).await?;
         refused |= reason.as_ref().is_some_and(|(cause, _)| *cause == Cause::Credentials);
@@ -140,6 +156,7 @@ pub(crate) async fn refresh_rows(
         inputs,
         records: sums.records,
         unmatched_records: sums.unmatched_records,
+        spent: Spent::of(&sums),
         notice,
         manifest: None,
         problem: end.and_then(|end| end.problem),
@@ -169,6 +186,7 @@ pub(crate) async fn conclude(pipeline: &Pipeline, path: &str, manifest: &Manifes
         inputs: manifest.inputs,
         records: manifest.records,
         unmatched_records: manifest.unmatched_records,
+        spent: manifest.spent.clone(),
         notice: None,
         manifest: Some(keys::manifest(path, &manifest.run)),
         problem: manifest.problem.clone(),

@@ -15,9 +15,11 @@ use crate::ledger::{self, EndRecord, RunRecord, VERSION};
 use crate::manifest;
 use crate::messages::{Reminder, Turn};
 use crate::metrics;
+use crate::pause;
 use crate::policy::Policy;
 use crate::ports::{Inputs, PortError, QueueName, Store};
 use crate::schedule::{later, seconds_between};
+use crate::spending;
 use crate::words::{RunId, Slice};
 
 /// A run is left alone for so long after its beginning; after that it is swept whenever its age has doubled, and at least daily.
@@ -43,6 +45,9 @@ pub struct Swept {
     pub oldest_run_seconds: i64,
     /// Of them, those that wait for nobody, and are older than all their attempts may take.
     pub stuck_runs: u64,
+    /// Whether the kill switch keeps everything from being triggered.
+    #[serde(default)]
+    pub paused: bool,
     /// Inputs that wait for a person.
     pub held_inputs: u64,
     /// Batches that were sent a reminder.
@@ -82,7 +87,8 @@ struct Found {
 impl Pipeline {
     /// Looks at every run that is not over, and at sends that were given up.
     pub async fn sweep(&self, inputs: &dyn Inputs, turn: &Turn) -> Result<Swept, PortError> {
-        let mut swept = Swept::default();
+        let mut swept = Swept { paused: pause::standing(&*self.store).await?.is_some(), ..Swept::default() };
+        spending::clean(self).await?;
         for mark in open_marks(&*self.store).await? {
             if self.out_of_time(turn) {
                 swept.cut_short = true;
@@ -103,6 +109,7 @@ impl Pipeline {
             open_runs = swept.open_runs,
             oldest_run_seconds = swept.oldest_run_seconds,
             stuck_runs = swept.stuck_runs,
+            paused = swept.paused,
             held_inputs = swept.held_inputs,
             reminded = swept.reminded,
             read_on = swept.read_on,
@@ -122,6 +129,7 @@ impl Pipeline {
             (&metrics::OPEN_RUNS, swept.open_runs),
             (&metrics::OLDEST_RUN, u64::try_from(swept.oldest_run_seconds).unwrap_or(0)),
             (&metrics::STUCK_RUNS, swept.stuck_runs),
+            (&metrics::PAUSED, u64::from(swept.paused)),
             (&metrics::HELD_INPUTS, swept.held_inputs),
             (&metrics::REMINDED, swept.reminded),
             (&metrics::READ_ON, swept.read_on),
@@ -172,7 +180,8 @@ impl Pipeline {
         swept.oldest_run_seconds = swept.oldest_run_seconds.max(seconds_between(run.started_at, now));
         let held = held::inputs(&held::marks(store, &run.run).await?);
         swept.held_inputs += held;
-        swept.stuck_runs += u64::from(held == 0 && seconds_between(run.started_at, now) > longest(&run.policy));
+        let waits = held > 0 || swept.paused || spending::waiting(self, &run.run).await?.is_some();
+        swept.stuck_runs += u64::from(!waits && seconds_between(run.started_at, now) > longest(&run.policy));
         let last: Option<SweepRecord> = match ledger::list_all(store, &keys::sweeps(&run.run)).await?.last() {
             Some(last) => Some(ledger::read_known(store, last).await?),
             None => None,

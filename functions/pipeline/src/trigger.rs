@@ -99,6 +99,10 @@ impl Pipeline {
             Ok(settings) => settings,
             Err(problem) => return Ok(Err(FileReport::from(&problem))),
         };
+        let mut policy = self.policy.clone();
+        if let Some(inputs) = self.limits.batch_inputs_max(&settings.collector) {
+            policy.batch_inputs_max = policy.batch_inputs_max.min(inputs);
+        }
         let record = RunRecord {
             v: VERSION,
             run: object.run(),
@@ -107,7 +111,7 @@ impl Pipeline {
             path: keys::input_path(&object.key),
             format,
             settings,
-            policy: self.policy.clone(),
+            policy,
             started_at: self.clock.now(),
         };
         // A sweep finds the run by this mark; without a run record behind it, it means nothing.
@@ -159,7 +163,8 @@ impl Pipeline {
         self.queues.send(QueueName::Poll, &[reminder], first_look(self.clock.now(), None)).await?;
         let standing = ledger::settle(&*self.store, &keys::batch(&run.run, batches), last).await?;
         if standing.rows.read > 0 {
-            return Ok(Verdict::Again { after_seconds: 1, why: "another handler still reads the object".to_owned() });
+            let why = "another handler still reads the object".to_owned();
+            return Ok(Verdict::Again { after_seconds: 1, why, stopped: false });
         }
         let end = EndRecord { v: VERSION, batches, rows, header: None, problem: Some(report) };
         let end = ledger::settle(&*self.store, &keys::end(&run.run), end).await?;
@@ -218,7 +223,7 @@ impl<'a> Cutting<'a> {
     async fn run(mut self, mut open: OpenInput) -> Result<Verdict, PortError> {
         match self.cut(&mut open).await? {
             Ok(problem) => self.end(problem).await,
-            Err(Cut::Again(why)) => Ok(Verdict::Again { after_seconds: 1, why: why.to_owned() }),
+            Err(Cut::Again(why)) => Ok(Verdict::Again { after_seconds: 1, why: why.to_owned(), stopped: false }),
             Err(Cut::Reject(problem)) => {
                 let begun = Some(self.run.started_at);
                 manifest::reject(self.pipeline, &self.run.object, begun, FileReport::from(&problem)).await?;

@@ -18,19 +18,26 @@ use crate::words::{AttemptId, Slice};
 pub(crate) enum Step {
     /// The ledger says more now: derive the state again.
     Next,
-    /// Nothing to do before so many seconds.
-    Wait { after: u32, why: String },
+    /// Nothing to do before so many seconds; `stopped` as in [`Verdict::Again`](crate::messages::Verdict::Again).
+    Wait { after: u32, why: String, stopped: bool },
 }
 
 impl Step {
     pub(crate) fn wait(after: u32, why: impl Into<String>) -> Self {
-        Self::Wait { after, why: why.into() }
+        Self::Wait { after, why: why.into(), stopped: false }
+    }
+
+    /// The same where nothing may be paid for.
+    pub(crate) fn stopped(after: u32, why: String) -> Self {
+        Self::Wait { after, why, stopped: true }
     }
 
     /// What has been waited for since `since` is waited for in steps that grow with its age, so that waiting for ever costs little.
     pub(crate) fn calmly(self, since: Timestamp, now: Timestamp) -> Self {
         match self {
-            Self::Wait { after, why } => Self::Wait { after: after.max(next_look(since, now, None)), why },
+            Self::Wait { after, why, stopped } => {
+                Self::Wait { after: after.max(next_look(since, now, None)), why, stopped }
+            }
             Self::Next => Self::Next,
         }
     }

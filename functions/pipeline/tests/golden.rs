@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use pipeline::accounts::AccountBook;
 use pipeline::cancel::RunCancelRecord;
 use pipeline::gate::{self, Cause, Gate, Refusal};
 use pipeline::late::LateNote;
@@ -22,7 +23,9 @@ use pipeline::ledger::{
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::messages::{Reminder, RetryOrder};
 use pipeline::notice::RunEnded;
+use pipeline::pause::Switch;
 use pipeline::ports::{Completed, Listing, ObjectInfo, PartTag, PortError, Store, Stored, Tag, UploadId, Written};
+use pipeline::spending::{Book, OverLimitsRecord};
 use pipeline::status::Status;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -90,6 +93,9 @@ const CONTRACTS: &[Contract] = &[
             "/fates/collections/*/adopted",
             "/fates/collections/*/abandoned",
             "/fates/collections/*/output",
+            "/fates/collections/*/with_records",
+            "/fates/collections/*/pages",
+            "/fates/again_codes",
         ],
     },
     Contract {
@@ -99,9 +105,16 @@ const CONTRACTS: &[Contract] = &[
             "/fates/collections/*/adopted",
             "/fates/collections/*/abandoned",
             "/fates/collections/*/output",
+            "/fates/collections/*/with_records",
+            "/fates/collections/*/pages",
+            "/fates/again_codes",
         ],
     },
-    Contract { again: record::<BlockRecord>, files: &["block"], may_be_missing: &[] },
+    Contract {
+        again: record::<BlockRecord>,
+        files: &["block"],
+        may_be_missing: &["/collections", "/sent", "/page_loads"],
+    },
     Contract { again: record::<CollectionRecord>, files: &["collection"], may_be_missing: &[] },
     Contract {
         again: record::<Manifest>,
@@ -117,6 +130,10 @@ const CONTRACTS: &[Contract] = &[
             "/collections/*/adopted",
             "/collections/*/abandoned",
             "/collections/*/output",
+            "/collections/*/with_records",
+            "/collections/*/pages",
+            "/spent",
+            "/spent/again",
             "/failed",
             "/failed/key",
             "/problem",
@@ -133,6 +150,8 @@ const CONTRACTS: &[Contract] = &[
             "/finished_at",
             "/inputs/pending",
             "/inputs/held",
+            "/spent",
+            "/spent/again",
             "/notice",
             "/manifest",
             "/problem",
@@ -143,6 +162,8 @@ const CONTRACTS: &[Contract] = &[
         again: record::<RunEnded>,
         files: &["notice.run-ended"],
         may_be_missing: &[
+            "/spent",
+            "/spent/again",
             "/collector",
             "/input/version_id",
             "/input/etag",
@@ -152,12 +173,30 @@ const CONTRACTS: &[Contract] = &[
             "/problem",
         ],
     },
+    Contract { again: record::<Switch>, files: &["switch"], may_be_missing: &["/reason"] },
+    Contract { again: record::<OverLimitsRecord>, files: &["over-limits"], may_be_missing: &[] },
+    Contract { again: record::<Book>, files: &["spending"], may_be_missing: &[] },
+    Contract { again: record::<AccountBook>, files: &["account-book"], may_be_missing: &[] },
     Contract { again: reminder, files: &["message.reminder"], may_be_missing: &[] },
     Contract { again: retry_order, files: &["message.retry-order"], may_be_missing: &[] },
 ];
 
 /// Maps of names that users choose: any field belongs there.
-const MAPS: [&str; 3] = ["/metadata", "/settings/query", "/policy/trigger_defaults"];
+const MAPS: &[&str] = &[
+    "/metadata",
+    "/settings/query",
+    "/policy/trigger_defaults",
+    "/spent/again",
+    "/fates/again_codes",
+    "/paid",
+    "/limits",
+    "/runs",
+    "/loads",
+    "/waiting",
+    "/days",
+    "/days/2026-01-02",
+    "/entered",
+];
 
 /// Files with tests of their own.
 const OTHERS: [&str; 3] = ["claim", "gate.closed", "gate.probing"];

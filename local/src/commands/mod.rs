@@ -7,6 +7,7 @@ mod events;
 mod export;
 mod follow;
 mod man;
+mod money;
 mod place;
 mod plan;
 mod progress;
@@ -85,6 +86,12 @@ enum Which {
     Simulate(SimulateArgs),
     /// Stop a run: nothing more is triggered, what runs is told to stop, and what it has brought is kept
     Cancel(CancelArgs),
+    /// Stop everything that costs money, in every run, within seconds; what runs is delivered all the same
+    Pause(money::SwitchArgs),
+    /// Let everything go on that `pause` has stopped
+    Resume(money::ResumeArgs),
+    /// Show the spending limits, and what was paid for: by day and collector
+    Spending(money::SpendingArgs),
     /// Show what waits for a person, and decide about it
     Release(ReleaseArgs),
     /// Run failed inputs of a finished run once more, chosen by their codes
@@ -266,6 +273,9 @@ pub(crate) struct ReleaseArgs {
     /// Give the inputs up: they fail, and go to the failed file
     #[arg(long, group = "decision", requires = "run")]
     give_up: bool,
+    /// Let the run go over the spending limits
+    #[arg(long, group = "decision", requires = "run", conflicts_with = "batch")]
+    over_limits: bool,
     /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
     #[arg(long = "data", default_value = "dropcollect-data")]
     place: String,
@@ -371,6 +381,9 @@ impl Command {
             Which::Simulate(args) => simulate::simulate(args).await,
             Which::Cancel(args) => cancel::cancel(&args).await,
             Which::Retry(args) => retry::retry(&args).await,
+            Which::Pause(args) => money::pause(&args).await,
+            Which::Resume(args) => money::resume(&args).await,
+            Which::Spending(args) => money::spending(&args).await,
             Which::Release(args) => release::release(&args).await,
             Which::Status(args) => status::status(&args).await,
             Which::Why(args) => why::why(&args).await,

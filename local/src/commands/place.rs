@@ -1,14 +1,19 @@
 //! Where runs are: a folder, or the dataset bucket of a stack (`s3://…`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use adapters::aws::Aws;
+use adapters::clock::WallClock;
 use adapters::config::{Config, Role};
 use adapters::s3::S3Store;
+use adapters::sqs::SqsQueues;
 use dropcollect::folder::FolderStore;
+use dropcollect::lock::FolderLock;
+use dropcollect::queue::FolderQueues;
 use pipeline::keys;
 use pipeline::ledger;
-use pipeline::ports::Store;
+use pipeline::ports::{Queues, Store};
 use pipeline::status::Status;
 use pipeline::words::RunId;
 
@@ -54,6 +59,40 @@ pub(super) async fn aws() -> Result<(Config, Aws), Failure> {
     let config = Config::from_env(Role::Local).map_err(|problem| Failure::usage(problem.to_string()))?;
     let aws = Aws::from_env(&config).await;
     Ok((config, aws))
+}
+
+/// Where something is decided: what is written to, and what tells it.
+pub(super) struct Acting {
+    pub(super) store: Box<dyn Store>,
+    pub(super) queues: Box<dyn Queues>,
+    /// Held until it is decided: no other process may work in the folder meanwhile.
+    lock: Option<FolderLock>,
+}
+
+impl Acting {
+    /// Whether it is a folder, where nothing goes on by itself.
+    pub(super) fn is_folder(&self) -> bool {
+        self.lock.is_some()
+    }
+}
+
+/// Opens a place to decide something in it; `tells` is whether messages follow from that.
+pub(super) async fn acting(place: &str, tells: bool) -> Result<Acting, Failure> {
+    if let Some(bucket) = bucket(place) {
+        let (config, aws) = aws().await?;
+        if tells && config.poll_queue_url.is_empty() {
+            return Err(Failure::usage(
+                "POLL_QUEUE_URL is not set: it is the output PollQueueUrl of the stack, where what goes on gets its message",
+            ));
+        }
+        let queues = SqsQueues::new(aws.sqs(), &config.poll_queue_url, "");
+        return Ok(Acting { store: Box::new(S3Store::new(aws.s3(), bucket)), queues: Box::new(queues), lock: None });
+    }
+    let lock = FolderLock::take(folder(place)?).map_err(|error| {
+        Failure::usage(format!("{error}: decide when nothing works in it (Ctrl-C ends a run, which goes on later)"))
+    })?;
+    let queues = FolderQueues::open(&lock, Arc::new(WallClock))?;
+    Ok(Acting { store: Box::new(FolderStore::open(&lock)), queues: Box::new(queues), lock: Some(lock) })
 }
 
 /// The run with this id, or the newest one of this input key.

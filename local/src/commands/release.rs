@@ -1,50 +1,25 @@
 //! `dropcollect release`: shows what waits for a person, and takes the decision.
 
-use std::sync::Arc;
-
 use adapters::clock::WallClock;
-use adapters::s3::S3Store;
-use adapters::sqs::SqsQueues;
-use dropcollect::folder::FolderStore;
-use dropcollect::lock::{FolderLock, LockError};
-use dropcollect::queue::FolderQueues;
+use dropcollect::report::counted;
 use pipeline::held::{self, HeldWork};
 use pipeline::keys;
 use pipeline::ledger::{Decision, RunRecord, read};
-use pipeline::ports::{Clock, Queues, Store};
+use pipeline::ports::{Clock, Store};
+use pipeline::spending;
 use pipeline::sweep::open_runs;
 use pipeline::words::RunId;
 
 use super::{Failure, ReleaseArgs, exit, place, say};
 
 pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
+    if args.over_limits {
+        return over_limits(args).await;
+    }
     let Some(decision) = args.decision() else { return show(args).await };
-    let clock: Arc<dyn Clock> = Arc::new(WallClock);
-    // Held until the decision is written: no other process may work in the folder meanwhile.
-    let mut lock = None;
-    let (store, queues): (Box<dyn Store>, Box<dyn Queues>) = match place::bucket(&args.place) {
-        Some(bucket) => {
-            let (config, aws) = place::aws().await?;
-            if config.poll_queue_url.is_empty() {
-                return Err(Failure::usage(
-                    "POLL_QUEUE_URL is not set: it is the output PollQueueUrl of the stack, where the released work gets its message",
-                ));
-            }
-            let queues = SqsQueues::new(aws.sqs(), &config.poll_queue_url, "");
-            (Box::new(S3Store::new(aws.s3(), bucket)), Box::new(queues))
-        }
-        None => {
-            let locked = |error: LockError| {
-                Failure::usage(format!(
-                    "{error}: decide when nothing works in it (Ctrl-C ends a run, which goes on later)"
-                ))
-            };
-            let taken = lock.insert(FolderLock::take(place::folder(&args.place)?).map_err(locked)?);
-            let queues = FolderQueues::open(taken, clock.clone())?;
-            (Box::new(FolderStore::open(taken)), Box::new(queues))
-        }
-    };
-    let chosen = chosen(&*store, args).await?;
+    let acting = place::acting(&args.place, true).await?;
+    let (store, queues) = (&acting.store, &acting.queues);
+    let chosen = chosen(&**store, args).await?;
     if chosen.is_empty() {
         return Err(Failure::usage("nothing of it is held: `dropcollect release` without a decision shows what is"));
     }
@@ -55,12 +30,31 @@ pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
         )));
     }
     for work in &chosen {
-        match held::release(&*store, &*queues, clock.now(), &work.mark, &decision).await? {
+        match held::release(&**store, &**queues, WallClock.now(), &work.mark, &decision).await? {
             Ok(()) => say(&format!("released: {}", name(work))),
             Err(problem) => return Err(Failure::usage(format!("{}: {problem}", name(work)))),
         }
     }
-    if lock.is_some() {
+    if acting.is_folder() {
+        say("`dropcollect run` with the same file goes on with it");
+    }
+    Ok(exit::FINE)
+}
+
+/// The run pays for what it needs, whatever the limits are; what it pays for still counts.
+async fn over_limits(args: &ReleaseArgs) -> Result<u8, Failure> {
+    let acting = place::acting(&args.place, true).await?;
+    let named = args.run.as_deref().unwrap_or_default();
+    let run = place::run(&*acting.store, named).await?;
+    if !open_runs(&*acting.store).await?.contains(&run) {
+        return Err(Failure::usage(format!("{named} is not under way: there is nothing to let go over the limits")));
+    }
+    let open = spending::let_over(&*acting.store, &*acting.queues, WallClock.now(), &run).await?;
+    say(&format!(
+        "{run} may go over the spending limits: going on with {}",
+        counted(open, "open batch", "open batches")
+    ));
+    if acting.is_folder() {
         say("`dropcollect run` with the same file goes on with it");
     }
     Ok(exit::FINE)

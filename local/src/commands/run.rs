@@ -80,7 +80,8 @@ pub(super) async fn open(
         None => None,
     };
     let config = config(collector, format, address.as_deref())?;
-    let engine = Engine::open(&lock, api(&config).await?, config.policy.clone()).await.map_err(ours)?;
+    let engine =
+        Engine::open(&lock, api(&config).await?, config.policy.clone(), config.limits.clone()).await.map_err(ours)?;
     Ok((lock, engine))
 }
 
@@ -328,6 +329,10 @@ async fn unfinished(
             format!(
                 "{reason}\nNothing is lost, and what was started goes on: set BRIGHT_DATA_API_TOKEN to a key that is accepted and may run collectors, then run the same command again."
             ),
+        ),
+        Stopped::Stopped(why) => (
+            exit::HELD,
+            format!("{why}. Nothing is lost: the same command goes on with the rest, and pays for nothing twice."),
         ),
         Stopped::Rest => (
             exit::HELD,

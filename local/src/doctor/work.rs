@@ -5,6 +5,7 @@ use pipeline::gate::{self, Cause, Pause};
 use pipeline::held;
 use pipeline::keys;
 use pipeline::ledger::list_all;
+use pipeline::pause;
 use pipeline::ports::{Clock, PortError, Store};
 use pipeline::sweep::open_runs;
 
@@ -27,6 +28,10 @@ pub(super) async fn checks(store: &dyn Store, place: &str, clock: &dyn Clock) ->
 /// A check for each pause, or one that says that there is none.
 async fn pauses(store: &dyn Store, now: Timestamp) -> Result<Vec<Check>, PortError> {
     let mut checks = Vec::new();
+    if let Some(switch) = pause::standing(store).await? {
+        let fix = "`dropcollect resume` with the same --data, when what it was for is over";
+        checks.push(Check::problem("pauses", Blame::Person, format!("everything is {}", switch.words()), fix));
+    }
     for key in list_all(store, CONTROL).await? {
         if let Some(pause) = gate::paused(store, &key).await? {
             checks.push(paused(&key, &pause, now));

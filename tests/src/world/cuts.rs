@@ -89,6 +89,8 @@ struct State {
     looks: BTreeMap<String, Looks>,
     trace: DefaultHasher,
     broken: Option<Broken>,
+    /// When everything was paused, and when it went on.
+    switches: Vec<(Timestamp, bool)>,
 }
 
 /// Shared by all wrapped ports of a world.
@@ -112,6 +114,7 @@ impl Cuts {
             looks: BTreeMap::new(),
             trace: DefaultHasher::new(),
             broken: None,
+            switches: Vec::new(),
         };
         Self { clock, state: Arc::new(Mutex::new(state)) }
     }
@@ -135,6 +138,17 @@ impl Cuts {
     /// Fingerprint of everything that happened so far.
     pub fn trace(&self) -> u64 {
         self.lock().trace.finish()
+    }
+
+    /// Takes down that everything is paused from now on, or goes on.
+    pub fn switched(&self, paused: bool) {
+        let now = self.clock.now();
+        self.lock().switches.push((now, paused));
+    }
+
+    /// When everything was paused, and when it went on.
+    pub fn switches(&self) -> Vec<(Timestamp, bool)> {
+        self.lock().switches.clone()
     }
 
     /// Takes a note into the trace.

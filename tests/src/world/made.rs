@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use pipeline::Pipeline;
 use pipeline::policy::OnInDoubt;
+use pipeline::spending::Limits;
 
 use super::cuts::Cuts;
 use super::dice::Dice;
@@ -42,6 +43,7 @@ impl World {
         }
         let cuts = Cuts::new(clock.clone(), Dice::new(dice.roll()), aim);
         let mut policy = plan.policy(&mut dice);
+        let limits = if crowd.is_some() { Limits::default() } else { plan.limits() };
         let weather = plan.weather(&mut dice, began);
         let inputs = MemoryInputs::versioned().with_piece_bytes(dice.pick(&[1, 17, 4_096]));
         let mut dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
@@ -73,6 +75,7 @@ impl World {
             api: Arc::new(ports::CutApi(client, cuts.clone())),
             clock: Arc::new(clock.clone()),
             policy: policy.clone(),
+            limits: limits.clone(),
             notices: Arc::new(ports::CutNotices(watched.clone(), cuts.clone())),
             metrics: Arc::new(watched.clone()),
             alone_since: None,
@@ -95,7 +98,9 @@ impl World {
         let people = People::new(&mut dice, began, plan.calm);
         if !plan.calm {
             let runs = dropped.iter().map(|file| file.object.run());
-            people.cancel_some(&mut Dice::new(plan.seed ^ 0x7374_6F70), began, runs);
+            people.cancel_some(&mut Dice::new(plan.seed ^ 0x7374_6F70), began, runs.clone());
+            people.let_some_over(&mut Dice::new(plan.seed ^ 0x6F76_6572), began, runs, &limits);
+            people.switch_some(&mut Dice::new(plan.seed ^ 0x7061_7573), began);
         }
         let may = if plan.faults > 0 {
             Repeats { duplicates: 3, redrives: dice.pick(&[0, 0, 2]), ..Repeats::default() }
@@ -105,6 +110,7 @@ impl World {
         Self {
             plan: plan.clone(),
             policy,
+            limits,
             store,
             outside,
             queues,

@@ -36,6 +36,7 @@ use pipeline::messages::{Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::{later, seconds_between};
+use pipeline::spending::{self, Limits};
 use pipeline::words::{InputObject, RunId};
 
 use crate::watched::Watched;
@@ -79,6 +80,8 @@ pub struct World {
     pub plan: Plan,
     /// The settings.
     pub policy: Policy,
+    /// What may be paid for.
+    pub limits: Limits,
     /// The dataset bucket.
     pub store: MemoryStore,
     /// The simulated API, and who else speaks to it.
@@ -128,6 +131,8 @@ pub struct Repeats {
     pub sweeps: u64,
     /// Times that somebody stopped a run.
     pub cancels: u64,
+    /// Times that somebody paused everything, let it go on, or let a run go over the spending limits.
+    pub switches: u64,
 }
 
 type Handler = Pin<Box<dyn Future<Output = Result<Verdict, PortError>>>>;
@@ -184,9 +189,10 @@ impl World {
         STEPS_MAX * self.handlers_max / 4
     }
 
-    fn all_queues(&self) -> [MemoryQueue; 6] {
-        let People { sweeps, decisions, cancels, .. } = &self.people;
-        [&self.events, &self.queues.poll, &self.queues.retry, sweeps, decisions, cancels].map(Clone::clone)
+    fn all_queues(&self) -> [MemoryQueue; 8] {
+        let People { sweeps, decisions, cancels, switches, overs, .. } = &self.people;
+        [&self.events, &self.queues.poll, &self.queues.retry, sweeps, decisions, cancels, switches, overs]
+            .map(Clone::clone)
     }
 
     /// Moves dead letters back that a person has decided to try again: SQS gives them a new id.
@@ -232,6 +238,7 @@ impl World {
         }
         self.repeats.sweeps += u64::from(kind == "sweeps");
         self.repeats.cancels += u64::from(kind == "cancels");
+        self.repeats.switches += u64::from(matches!(kind.as_str(), "switches" | "overs"));
         self.deliveries += 1;
         self.repeats.overlaps += u64::from(tasks.iter().any(|task| task.received.message_id == received.message_id));
         let ends_at = later(now, TURN_SECONDS);
@@ -257,8 +264,8 @@ impl World {
             "poll" => Box::pin(async move { pipeline.poll(&body, &turn).await }),
             "sweeps" => Box::pin(async move {
                 let failed = pipeline.sweep(&*inputs, &turn).await?.failed > 0;
-                let again =
-                    || Verdict::Again { after_seconds: FAILED_SECONDS, why: "a sweep of something failed".into() };
+                let why = "a sweep of something failed".to_owned();
+                let again = || Verdict::Again { after_seconds: FAILED_SECONDS, why, stopped: false };
                 Ok(if failed { again() } else { Verdict::Done })
             }),
             "cancels" => Box::pin(async move {
@@ -266,6 +273,12 @@ impl World {
                 if ledger::read::<RunRecord>(&*pipeline.store, &keys::run(&run)).await?.is_some() {
                     cancel::cancel(&*pipeline.store, &*pipeline.queues, pipeline.clock.now(), &run).await?;
                 }
+                Ok(Verdict::Done)
+            }),
+            "switches" => Box::pin(async move { people::switch(&pipeline, &body).await }),
+            "overs" => Box::pin(async move {
+                let run = RunId::parse(&body).expect("a run");
+                spending::let_over(&*pipeline.store, &*pipeline.queues, pipeline.clock.now(), &run).await?;
                 Ok(Verdict::Done)
             }),
             "decisions" => Box::pin(async move {

@@ -5,10 +5,14 @@ use dropcollect::memory::MemoryQueue;
 use dropcollect::queue::QueueSettings;
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use pipeline::Pipeline;
 use pipeline::held::{self, HeldWork, NotReleased};
 use pipeline::keys;
 use pipeline::ledger::{AttemptEnd, BatchRecord, CollectionRecord, Decision, HeldMark};
-use pipeline::ports::Clock;
+use pipeline::messages::Verdict;
+use pipeline::pause;
+use pipeline::ports::{Clock, PortError};
+use pipeline::spending::Limits;
 use pipeline::words::{AttemptId, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +27,10 @@ pub struct People {
     pub decisions: MemoryQueue,
     /// Runs that somebody stops.
     pub cancels: MemoryQueue,
+    /// When somebody pauses and resumes everything.
+    pub switches: MemoryQueue,
+    /// Runs that somebody lets go over the spending limits.
+    pub overs: MemoryQueue,
     /// How many more messages are lost.
     pub losses: u64,
     /// How many more sweeps there are as long as something stands still.
@@ -31,6 +39,20 @@ pub struct People {
     visits: u32,
     /// How many more dead letters they move back: what fails all the same is not trouble of the moment.
     patience: u32,
+}
+
+const PAUSE: &str = "pause";
+const RESUME: &str = "resume";
+
+/// Somebody pauses everything, or lets it go on.
+pub(super) async fn switch(pipeline: &Pipeline, body: &str) -> Result<Verdict, PortError> {
+    let (store, now) = (&*pipeline.store, pipeline.clock.now());
+    if body == PAUSE {
+        pause::pause(store, now, "somebody").await?;
+    } else {
+        pause::resume(store, &*pipeline.queues, now).await?;
+    }
+    Ok(Verdict::Done)
 }
 
 /// A decision on its way into the ledger.
@@ -65,8 +87,18 @@ impl People {
             }
         }
         let visits = if nobody { 0 } else { dice.pick(&[0, 1, 4]) };
-        let cancels = queue("cancels");
-        Self { sweeps, decisions, cancels, losses, rescues: if nobody { 0 } else { 40 }, visits, patience: 8 }
+        let (cancels, switches, overs) = (queue("cancels"), queue("switches"), queue("overs"));
+        Self {
+            sweeps,
+            decisions,
+            cancels,
+            switches,
+            overs,
+            losses,
+            rescues: if nobody { 0 } else { 40 },
+            visits,
+            patience: 8,
+        }
     }
 
     /// In one world of six somebody stops some of the runs, once or twice.
@@ -78,6 +110,42 @@ impl People {
             for _ in 0..dice.below(3) {
                 let longest = dice.pick(&[30, 300, 3_600, 86_400]);
                 self.cancels.send(began, run.as_str(), dice.below(longest) as u32);
+            }
+        }
+    }
+
+    /// In one world of six somebody pauses everything once or twice, and lets it go on again.
+    pub(super) fn switch_some(&self, dice: &mut Dice, began: Timestamp) {
+        if !dice.one_in(6) {
+            return;
+        }
+        let mut from = 0;
+        for _ in 0..1 + dice.below(2) {
+            let longest = dice.pick(&[60, 600, 86_400]);
+            let off = from + dice.below(longest) as u32;
+            let on = off + dice.pick(&[30, 3_000, 200_000]);
+            self.switches.send(began, PAUSE, off);
+            // A message may be delivered late: what is paused after all is noticed some day.
+            for later in [0, 3_600, 86_400, 10 * 86_400] {
+                self.switches.send(began, RESUME, on + later);
+            }
+            from = on;
+        }
+    }
+
+    /// What waits for the limit of a file waits for a person; of other limits, some people do not want to wait.
+    pub(super) fn let_some_over(
+        &self,
+        dice: &mut Dice,
+        began: Timestamp,
+        runs: impl Iterator<Item = RunId>,
+        limits: &Limits,
+    ) {
+        let of_files = limits.to_string().contains("file");
+        for run in runs.filter(|_| !limits.is_empty()) {
+            if of_files || dice.one_in(4) {
+                // Once it has begun: the message finds what it sets going.
+                self.overs.send(began, run.as_str(), 3_600 + dice.below(2 * 86_400) as u32);
             }
         }
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use pipeline::decisions;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
 use pipeline::schedule::later;
+use pipeline::spending::Limits;
 
 use super::cuts::Aim;
 use super::dice::Dice;
@@ -98,6 +99,17 @@ impl Plan {
             in_doubt_window_seconds: 600,
             trigger_defaults: BTreeMap::new(),
         }
+    }
+
+    /// In one world of five, little may be spent.
+    pub(super) fn limits(&self) -> Limits {
+        let mut dice = Dice::new(self.seed ^ 0x6C69_6D69);
+        if self.calm || !dice.one_in(5) {
+            return Limits::default();
+        }
+        let most = dice.pick(&[10, 25, 60]);
+        let limits = dice.pick(&["day=N", "c_world1.day=N day=N", "file=N", "file=N day=N", "c_world1.file=N"]);
+        limits.replace('N', &most.to_string()).parse().expect("they are limits")
     }
 
     /// In one world of nine, decisions that nobody would take.

@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use pipeline::keys;
 use pipeline::notice::RunEnded;
+use pipeline::pause::Switch;
 use pipeline::ports::*;
 use pipeline::words::InputObject;
 
@@ -37,7 +39,15 @@ impl<S: Store> Store for CutStore<S> {
                 self.1.broken(Broken::new("status_is_conserved", format!("{status:?}")));
             }
         }
-        self.1.around(Point::of_key("replace", key), key, self.0.replace(key, body, expected)).await
+        let paused = (key == keys::PAUSE).then(|| serde_json::from_slice::<Switch>(&body).expect("a switch").paused);
+        let replace = async {
+            let written = self.0.replace(key, body, expected).await;
+            if let (Some(paused), Ok(Written::New)) = (paused, &written) {
+                self.1.switched(paused);
+            }
+            written
+        };
+        self.1.around(Point::of_key("replace", key), key, replace).await
     }
     async fn put(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<(), PortError> {
         secrets::listen(&self.1, key, &body);

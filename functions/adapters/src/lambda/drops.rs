@@ -61,7 +61,7 @@ impl<D: Deliveries> Worker<D> {
         let turn = Turn { message_id: invocation.to_owned(), sent_at: self.clock().now(), receives: 1, ends_at };
         match each(dropped_value(event), turn, &handler).await? {
             Verdict::Done => Ok(SqsBatchResponse::default()),
-            Verdict::Again { after_seconds, why } => Err(NotDone::Again { after_seconds, why }),
+            Verdict::Again { after_seconds, why, .. } => Err(NotDone::Again { after_seconds, why }),
             Verdict::SetAside { why } => Err(NotDone::Never { why }),
         }
     }

@@ -66,8 +66,8 @@ async fn obey(body: String, turn: Turn) -> Result<Verdict, PortError> {
     tokio::task::yield_now().await;
     match body.as_str() {
         "done" => Ok(Verdict::Done),
-        "again" => Ok(Verdict::Again { after_seconds: 70, why: "pending".into() }),
-        "much later" => Ok(Verdict::Again { after_seconds: 99_999, why: "pending".into() }),
+        "again" => Ok(Verdict::Again { after_seconds: 70, why: "pending".into(), stopped: false }),
+        "much later" => Ok(Verdict::Again { after_seconds: 99_999, why: "pending".into(), stopped: false }),
         "aside" => Ok(Verdict::SetAside { why: "nonsense".into() }),
         "fail" => Err(PortError::new("get k", "unreachable")),
         _ => panic!("what is {body:?}"),

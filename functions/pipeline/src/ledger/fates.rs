@@ -1,5 +1,7 @@
 //! Records of what became of inputs: of a collection, of an attempt, of a batch, of a block of batches.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +82,14 @@ pub struct CollectionEntry {
     pub inputs: u32,
     /// Records that it brought.
     pub records: u64,
+    /// Of its inputs, those with a record.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub with_records: u32,
     /// Inputs that failed in it.
     pub failed: u32,
+    /// Page loads by its job log, which is what the API charges; `None` where there was no log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<u64>,
     /// When it was accepted.
     pub triggered_at: Timestamp,
     /// When its dataset had been fetched, or of an abandoned one, when the attempt ended.
@@ -97,6 +105,17 @@ pub struct CollectionEntry {
     /// Where its records are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+}
+
+fn is_none_of_them(count: &u32) -> bool {
+    *count == 0
+}
+
+impl CollectionEntry {
+    /// Page loads: by the log, or one for each input where there is none.
+    pub fn page_loads(&self) -> u64 {
+        self.pages.unwrap_or_else(|| u64::from(self.inputs))
+    }
 }
 
 /// One output object as the manifest shows it.
@@ -133,6 +152,9 @@ pub struct Fates {
     pub partial: u64,
     /// Sends that were made again after one in doubt.
     pub resent: u32,
+    /// Inputs that were triggered again, by the code of the failure before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub again_codes: BTreeMap<String, u64>,
     /// All collections.
     pub collections: Vec<CollectionEntry>,
     /// All output objects.
@@ -186,6 +208,15 @@ pub struct Sums {
     pub records: u64,
     /// Records whose input could not be told.
     pub unmatched_records: u64,
+    /// Collections.
+    #[serde(default)]
+    pub collections: u64,
+    /// Inputs that they were triggered with.
+    #[serde(default)]
+    pub sent: u64,
+    /// Their page loads.
+    #[serde(default)]
+    pub page_loads: u64,
 }
 
 impl Sums {
@@ -196,6 +227,9 @@ impl Sums {
         self.failed += other.failed;
         self.records += other.records;
         self.unmatched_records += other.unmatched_records;
+        self.collections += other.collections;
+        self.sent += other.sent;
+        self.page_loads += other.page_loads;
     }
 
     /// The sums of one finished batch.
@@ -206,6 +240,9 @@ impl Sums {
             failed: fates.failed.len() as u64,
             records: fates.records,
             unmatched_records: fates.unmatched_records,
+            collections: fates.collections.len() as u64,
+            sent: fates.collections.iter().map(|entry| u64::from(entry.inputs)).sum(),
+            page_loads: fates.collections.iter().map(CollectionEntry::page_loads).sum(),
         }
     }
 }

@@ -60,5 +60,5 @@ fn disturbances(world: &World) -> u64 {
         + repeats.redrives
         + repeats.overlaps
         + repeats.losses
-        + 2 * (repeats.sweeps + repeats.cancels)
+        + 2 * (repeats.sweeps + repeats.cancels + repeats.switches)
 }

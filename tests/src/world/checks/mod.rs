@@ -2,6 +2,7 @@
 
 mod costs;
 mod files;
+mod money;
 mod paid;
 pub(super) mod secrets;
 mod watched;
@@ -68,6 +69,13 @@ pub const PROPERTIES: &[(&str, &str)] = &[
         "a_cancelled_run_stops",
         "Of a run that somebody stopped nothing is triggered once the last send has had its time.",
     ),
+    (
+        "a_pause_stops_everything",
+        "While everything is paused nothing is triggered once the last send has had its time.",
+    ),
+    ("limits_hold", "No more is triggered than the spending limits allow, however many send at the same time."),
+    ("nothing_stays_reserved", "What is over holds nothing of a spending limit, and waits for none."),
+    ("accounts_add_up", "What the manifests and the accounts say was paid for is what the API accepted."),
     ("looks_are_bounded", "A collection is looked at as often as the logarithm of its duration allows."),
     ("calls_are_bounded", "Calls to AWS are bounded by batches, attempts and deliveries."),
     (
@@ -93,6 +101,10 @@ pub fn check(world: &World) -> Result<Tally, Broken> {
     paid.datasets_are_whole().map_err(broken("datasets_are_whole"))?;
     paid.records_are_not_failures().map_err(broken("records_are_not_failures"))?;
     paid.a_cancelled_run_stops().map_err(broken("a_cancelled_run_stops"))?;
+    money::a_pause_stops_everything(world).map_err(broken("a_pause_stops_everything"))?;
+    money::limits_hold(world).map_err(broken("limits_hold"))?;
+    money::nothing_stays_reserved(world).map_err(broken("nothing_stays_reserved"))?;
+    money::accounts_add_up(world).map_err(broken("accounts_add_up"))?;
     costs::looks_are_bounded(world).map_err(broken("looks_are_bounded"))?;
     costs::calls_are_bounded(world).map_err(broken("calls_are_bounded"))?;
     watched::runs_are_told(world).map_err(broken("runs_are_told"))?;

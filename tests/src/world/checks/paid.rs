@@ -290,7 +290,7 @@ fn names_itself(row: &Produced<'_>) -> bool {
 }
 
 /// `dropcollect <run> <batch>.<attempt>`.
-fn attempt_of(name: &str) -> Option<AttemptId> {
+pub(super) fn attempt_of(name: &str) -> Option<AttemptId> {
     let mut words = name.split(' ').skip(1);
     let run = RunId::parse(words.next()?)?;
     let (batch, attempt) = words.next()?.split_once('.')?;
