@@ -15,4 +15,5 @@ pub mod queue;
 pub mod report;
 pub mod simulator;
 pub mod table;
+pub mod text;
 pub mod why;

@@ -13,9 +13,11 @@ use dropcollect::lock::FolderLock;
 use dropcollect::queue::FolderQueues;
 use pipeline::keys;
 use pipeline::ledger;
+use pipeline::manifest::Manifest;
 use pipeline::ports::{Queues, Store};
 use pipeline::status::Status;
 use pipeline::words::RunId;
+use serde_json::{Value, json};
 
 use super::{Failure, SIMULATED};
 
@@ -93,6 +95,17 @@ pub(super) async fn acting(place: &str, tells: bool) -> Result<Acting, Failure> 
     })?;
     let queues = FolderQueues::open(&lock, Arc::new(WallClock))?;
     Ok(Acting { store: Box::new(FolderStore::open(&lock)), queues: Box::new(queues), lock: Some(lock) })
+}
+
+/// Adds to an object how a run stands: `state`, and the `manifest` if it is over.
+pub(super) async fn ended(store: &dyn Store, path: &str, run: &RunId, object: &mut Value) -> Result<(), Failure> {
+    let manifest: Option<Manifest> = ledger::read(store, &keys::manifest(path, run)).await?;
+    let status: Option<Status> = ledger::read(store, &keys::status(path)).await?;
+    let state = manifest.as_ref().map(|manifest| manifest.state);
+    let state = state.or(status.filter(|status| status.run == *run).map(|status| status.state));
+    object["state"] = json!(state);
+    object["manifest"] = json!(manifest);
+    Ok(())
 }
 
 /// The run with this id, or the newest one of this input key.

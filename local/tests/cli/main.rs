@@ -20,3 +20,4 @@ mod runs;
 mod support;
 mod terminal;
 mod why;
+mod widths;
