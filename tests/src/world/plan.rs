@@ -102,7 +102,11 @@ impl Plan {
                 only = points::RARE.iter().copied().collect();
             }
         }
-        let rarity = if only.is_empty() { dice.pick(&[8, 20, 60]) } else { dice.pick(&[1, 2, 3]) };
+        let mut rarity = if only.is_empty() { dice.pick(&[8, 20, 60]) } else { dice.pick(&[1, 2, 3]) };
+        if self.race() == Some(Race::Ends) {
+            // What the last of them writes stays.
+            (only, rarity) = ([points::Point::new("put", "accounts")].into(), dice.pick(&[1, 2]));
+        }
         Aim { budget: self.faults, rarity, pause_ms: 40, only }
     }
 
@@ -129,10 +133,10 @@ impl Plan {
         self.race() == Some(Race::Limit)
     }
 
-    /// In one world of ten, many handlers race for something.
+    /// In one world of fifteen, many handlers race for something.
     pub(super) fn race(&self) -> Option<Race> {
         let mut dice = Dice::new(self.seed ^ 0x7261_6365);
-        (!self.calm && dice.one_in(10)).then(|| dice.pick(&[Race::Limit, Race::Limit, Race::Ends]))
+        (!self.calm && dice.one_in(15)).then(|| dice.pick(&[Race::Limit, Race::Ends]))
     }
 
     /// In one world of five, little may be spent.
