@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufRead};
 
-use pipeline::manifest::{Manifest, RunState};
+use pipeline::manifest::{Manifest, RunState, Spent};
 use pipeline::status::Status;
 use serde::Deserialize;
 
@@ -135,6 +135,7 @@ pub fn summary(manifest: &Manifest, manifest_key: &str, reasons: &[Reason], plac
         );
         let collections = counted(manifest.collections.len(), "collection", "collections");
         let _ = writeln!(text, "  records     {} from {collections}", manifest.records);
+        paid(&mut text, &manifest.spent);
     }
     if manifest.unmatched_records > 0 {
         let _ = writeln!(text, "  unmatched   {} records could not be tied to their input", manifest.unmatched_records);
@@ -156,6 +157,26 @@ pub fn summary(manifest: &Manifest, manifest_key: &str, reasons: &[Reason], plac
     }
     let _ = write!(text, "  manifest    {}", place(manifest_key));
     text
+}
+
+/// What was paid for. Runs of releases that kept no account have nothing to say.
+pub(crate) fn paid(text: &mut String, spent: &Spent) {
+    if spent.collections == 0 {
+        return;
+    }
+    let loads = if spent.page_loads == 1 { "page load" } else { "page loads" };
+    let inputs = if spent.inputs == 1 { "input" } else { "inputs" };
+    let _ = write!(text, "  paid        {} {loads} for {} {inputs}", spent.page_loads, spent.inputs);
+    if !spent.again.is_empty() {
+        let mut codes: Vec<(&String, &u64)> = spent.again.iter().collect();
+        codes.sort_by(|one, other| other.1.cmp(one.1).then(one.0.cmp(other.0)));
+        let again: u64 = spent.again.values().sum();
+        let shown: Vec<String> =
+            codes.iter().take(REASONS_SHOWN).map(|(code, count)| format!("{code} {count}")).collect();
+        let more = if codes.len() > REASONS_SHOWN { ", …" } else { "" };
+        let _ = write!(text, ", {again} of them again ({}{more})", shown.join(", "));
+    }
+    let _ = writeln!(text, "; {} brought no record", spent.for_nothing);
 }
 
 pub(crate) fn why(text: &mut String, reasons: &[Reason]) {

@@ -35,16 +35,17 @@ impl Work<'_> {
         let before: Vec<FailedInput> = std::mem::take(&mut fates.again);
         let mut failures = Vec::new();
         let mut wait = 0;
-        let mut abandoned = 0;
+        let mut abandoned = Vec::new();
         for (slice, state) in settled {
             let sends = found.sends(slice);
-            abandoned += match &state {
+            let lost = match &state {
                 SliceState::Delivered(collecting, _) => {
                     self.earlier(&mut fates, slice, 1..sends, Some(&collecting.collection)).await?
                 }
                 SliceState::GivenUp(_) => self.earlier(&mut fates, slice, 1..sends + 1, None).await?,
                 _ => self.earlier(&mut fates, slice, 1..sends, None).await?,
             };
+            abandoned.extend(lost.into_iter().map(|at| (at, u64::from(slice.len()))));
             match state {
                 SliceState::Delivered(collecting, delivery) => {
                     if let Some(object) = &delivery.object {
@@ -119,24 +120,26 @@ impl Work<'_> {
     }
 
     /// Notes what became of sends that a slice did not end with: how many were made again after one in doubt, and which collections a
-    /// person decided against, other than the one that counts. Returns the inputs of sends that may have started something all the same.
+    /// person decided against, other than the one that counts. Returns when sends were made that may have started something all the same.
     async fn earlier(
         &self,
         fates: &mut Fates,
         slice: Slice,
         sends: Range<u32>,
         counts: Option<&str>,
-    ) -> Result<u64, PortError> {
-        let mut lost = 0;
+    ) -> Result<Vec<Timestamp>, PortError> {
+        let mut lost = Vec::new();
         let store = &*self.pipeline.store;
         for send in sends {
             let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(&self.id, slice, send)).await?;
             match outcome.map(|outcome| (outcome.at, outcome.result)) {
                 Some((_, result @ (SendResult::NothingStarted | SendResult::Abandoned))) => {
                     fates.resent += 1;
-                    lost += if result == SendResult::Abandoned { u64::from(slice.len()) } else { 0 };
+                    if result == SendResult::Abandoned {
+                        lost.push(self.sent_at(slice, send).await?);
+                    }
                 }
-                None => lost += u64::from(slice.len()),
+                None => lost.push(self.sent_at(slice, send).await?),
                 Some((at, SendResult::Accepted { collection, adopted, .. })) if counts != Some(&collection) => {
                     let known: Option<CollectionRecord> = ledger::read(store, &keys::collection(&collection)).await?;
                     if known.is_some_and(|known| known.send == self.send_id(slice, send)) {
@@ -200,10 +203,10 @@ impl Fates {
 }
 
 /// What an attempt has paid for: its collections, and inputs of sends that may have started one that nobody found.
-fn paid(fates: &Fates, attempt: u32, lost: u64) -> Paid {
+fn paid(fates: &Fates, attempt: u32, lost: Vec<(Timestamp, u64)>) -> Paid {
     let mut paid = Paid { page_loads: lost, known: (0, 0) };
     for entry in fates.collections.iter().filter(|entry| entry.attempt == attempt) {
-        paid.page_loads = paid.page_loads.saturating_add(entry.page_loads());
+        paid.page_loads.push((entry.triggered_at, entry.page_loads()));
         if let Some(pages) = entry.pages {
             paid.known = (paid.known.0 + u64::from(entry.inputs), paid.known.1.saturating_add(pages));
         }

@@ -1,6 +1,7 @@
 //! One paid send: intent, request, outcome.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::gate::{self, Cause, Gate, Refusal};
 use crate::keys;
@@ -72,11 +73,13 @@ impl Work<'_> {
         if self.pipeline.limits.is_empty() {
             return Ok(None);
         }
-        let mut abandoned = 0;
+        let store = &*self.pipeline.store;
+        let mut abandoned = Vec::new();
         for earlier in 1..send {
-            let key = keys::outcome(&self.id, slice, earlier);
-            let outcome: Option<Outcome> = ledger::read(&*self.pipeline.store, &key).await?;
-            abandoned += u32::from(outcome.is_some_and(|outcome| outcome.result == SendResult::Abandoned));
+            let outcome: Option<Outcome> = ledger::read(store, &keys::outcome(&self.id, slice, earlier)).await?;
+            if outcome.is_some_and(|outcome| outcome.result == SendResult::Abandoned) {
+                abandoned.push(self.sent_at(slice, earlier).await?);
+            }
         }
         let (attempt, collector) = (&self.id, &*self.run.settings.collector);
         let wanted = Wanted { attempt, slice, collector, inputs: slice.len(), abandoned };
@@ -84,6 +87,12 @@ impl Work<'_> {
             Reserved::Yes => None,
             Reserved::No { after, why } => Some((after, why)),
         })
+    }
+
+    /// When a send was made that has an outcome.
+    pub(crate) async fn sent_at(&self, slice: Slice, send: u32) -> Result<Timestamp, PortError> {
+        let intent: Intent = ledger::read_known(&*self.pipeline.store, &keys::intent(&self.id, slice, send)).await?;
+        Ok(intent.at)
     }
 
     async fn give_back(&self, probes: &[String]) -> Result<(), PortError> {

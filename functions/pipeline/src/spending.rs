@@ -40,8 +40,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) slice: Slice,
     pub(crate) collector: &'a str,
     pub(crate) inputs: u32,
-    /// Sends of the same slice that may have started something that nobody found.
-    pub(crate) abandoned: u32,
+    /// Sends of the same slice that may have started something that nobody found: when they were made.
+    pub(crate) abandoned: Vec<Timestamp>,
 }
 
 /// Whether a send may be made.
@@ -56,10 +56,10 @@ pub(crate) enum Reserved {
 }
 
 /// What an attempt has paid for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Paid {
-    /// Page loads, by the job log where it is known.
-    pub(crate) page_loads: u64,
+    /// When something was triggered, and its page loads, by the job log where it is known.
+    pub(crate) page_loads: Vec<(Timestamp, u64)>,
     /// Of collections whose log is known: their inputs, and their page loads.
     pub(crate) known: (u64, u64),
 }
@@ -117,7 +117,7 @@ pub(crate) async fn reserve(pipeline: &Pipeline, wanted: &Wanted<'_>) -> Result<
 
 /// Puts what an attempt has paid for in the place of what it had reserved. Repeating it changes nothing.
 pub(crate) async fn settle(pipeline: &Pipeline, attempt: &AttemptId, paid: Paid) -> Result<(), PortError> {
-    change(pipeline, |book| book.settle(attempt, paid)).await
+    change(pipeline, |book| book.settle(attempt, &paid)).await
 }
 
 /// A run is over: nothing about it has to be known any more.

@@ -89,6 +89,7 @@ impl Detail {
             "  rows        {read} read{more} = {rejected} rejected + {duplicates} duplicates + {with_records} with records + {no_record} without a record + {failed} failed + {pending} pending + {held} held"
         );
         let _ = writeln!(text, "  records     {}", status.records);
+        report::paid(&mut text, &status.spent);
         if status.records > 0 {
             let _ = writeln!(text, "  output      {} (so far)", place(&format!("output/{}/{}", self.path, self.run)));
         }

@@ -12,6 +12,7 @@ mod events;
 mod kills;
 mod large;
 mod malformed;
+mod money;
 mod output;
 mod parquet;
 mod reference;

@@ -31,9 +31,9 @@ pub(super) fn drop_some(dice: &mut Dice, inputs: &MemoryInputs, now: Timestamp, 
 }
 
 /// Drops one file of so many good rows.
-pub(super) fn drop_rows(inputs: &MemoryInputs, rows: usize, now: Timestamp) -> Dropped {
-    let lines: Vec<String> = (0..rows).map(|row| format!(r#"{{"url":"https://shop.example/{row}"}}"#)).collect();
-    let object = inputs.put("in", "crowd.ndjson", lines.join("\n"), &BTreeMap::new(), now);
+pub(super) fn drop_rows(inputs: &MemoryInputs, key: &str, rows: usize, now: Timestamp) -> Dropped {
+    let lines: Vec<String> = (0..rows).map(|row| format!(r#"{{"url":"https://shop.example/{key}/{row}"}}"#)).collect();
+    let object = inputs.put("in", key, lines.join("\n"), &BTreeMap::new(), now);
     Dropped { object, collector: None, read: rows as u64, rejected: 0, duplicates: 0, inputs: lines }
 }
 

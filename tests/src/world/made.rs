@@ -17,6 +17,7 @@ use super::cuts::Cuts;
 use super::dice::Dice;
 use super::outside::Outside;
 use super::people::People;
+use super::plan::Race;
 use crate::watched::Watched;
 
 use super::{Crowd, Plan, Repeats, STRAYS, World, files, ports};
@@ -37,8 +38,14 @@ impl World {
         let began: Timestamp = "2026-03-01T23:50:00Z".parse().expect("a time");
         let clock = VirtualClock::at(began);
         let mut aim = plan.aim(&mut dice);
-        if crowd.is_some() {
-            // Twenty handlers share the one clock of a world.
+        let race = plan.race();
+        let handlers_max = match (crowd, race) {
+            (Some(_), _) => 20,
+            (_, Some(_)) => Race::HANDLERS,
+            _ => 4,
+        };
+        if handlers_max > 4 {
+            // They share the one clock of a world.
             aim.pause_ms = 3;
         }
         let cuts = Cuts::new(clock.clone(), Dice::new(dice.roll()), aim);
@@ -48,7 +55,11 @@ impl World {
         let inputs = MemoryInputs::versioned().with_piece_bytes(dice.pick(&[1, 17, 4_096]));
         let mut dropped = files::drop_some(&mut dice, &inputs, began, plan.calm);
         if let Some(crowd) = crowd {
-            dropped = vec![files::drop_rows(&inputs, crowd.batches, began)];
+            dropped = vec![files::drop_rows(&inputs, "crowd.ndjson", crowd.batches, began)];
+        } else if let Some(race) = race {
+            dropped = race.files(&inputs, began);
+        }
+        if crowd.is_some() || race.is_some() {
             policy.batch_inputs_max = 1;
         }
         let collectors = dropped.iter().filter_map(|file| file.collector.clone());
@@ -99,7 +110,9 @@ impl World {
         if !plan.calm {
             let runs = dropped.iter().map(|file| file.object.run());
             people.cancel_some(&mut Dice::new(plan.seed ^ 0x7374_6F70), began, runs.clone());
-            people.let_some_over(&mut Dice::new(plan.seed ^ 0x6F76_6572), began, runs, &limits);
+            if race.is_none() {
+                people.let_some_over(&mut Dice::new(plan.seed ^ 0x6F76_6572), began, runs, &limits);
+            }
             people.switch_some(&mut Dice::new(plan.seed ^ 0x7061_7573), began);
         }
         let may = if plan.faults > 0 {
@@ -127,7 +140,7 @@ impl World {
             dice,
             moves: Vec::new(),
             people,
-            handlers_max: if crowd.is_some() { 20 } else { 4 },
+            handlers_max,
             may,
         }
     }

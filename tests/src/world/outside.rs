@@ -44,6 +44,12 @@ pub struct Weather {
     pub repeats_token: bool,
 }
 
+impl Weather {
+    fn longest_way(&self) -> usize {
+        if self.late_for_long { 280 } else { limits::TRIGGER_TIMEOUT_SECONDS as usize }
+    }
+}
+
 /// The service as the world meets it.
 #[derive(Clone)]
 pub struct Outside {
@@ -85,6 +91,11 @@ impl Outside {
         self.lock().late_jobs.clone()
     }
 
+    /// The most seconds that a request takes to the API after it has left.
+    pub fn longest_way(&self) -> i64 {
+        if self.weather.late_in == 0 { 0 } else { self.weather.longest_way() as i64 }
+    }
+
     /// When requests were answered with 429, or that there are too many jobs.
     pub fn turned_away(&self) -> Vec<Timestamp> {
         self.lock().turned_away.clone()
@@ -113,8 +124,7 @@ impl Outside {
             if self.weather.late_in == 0 || !state.dice.one_in(self.weather.late_in) {
                 return;
             }
-            let longest = if self.weather.late_for_long { 280 } else { limits::TRIGGER_TIMEOUT_SECONDS as usize };
-            state.dice.below(longest)
+            state.dice.below(self.weather.longest_way())
         };
         cuts.pass(SignedDuration::from_secs(seconds as i64));
     }

@@ -133,6 +133,12 @@ impl People {
         }
     }
 
+    /// Somebody pauses everything so many seconds after the world began, and lets it go on later.
+    pub fn pause(&self, began: Timestamp, off: u32, on: u32) {
+        self.switches.send(began, PAUSE, off);
+        self.switches.send(began, RESUME, on);
+    }
+
     /// What waits for the limit of a file waits for a person; of other limits, some people do not want to wait.
     pub(super) fn let_some_over(
         &self,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dropcollect::memory::MemoryInputs;
 use dropcollect::simulator::{
     EndedDataset, Endpoint, ErrorList, ErrorRows, Format, Gone, OverCap, QueueNext, Regular, RetryAfter, Scenario,
 };
@@ -13,6 +14,7 @@ use pipeline::spending::Limits;
 
 use super::cuts::Aim;
 use super::dice::Dice;
+use super::files;
 use super::outside::Weather;
 use super::points;
 
@@ -40,6 +42,27 @@ pub struct Crowd {
     pub job_seconds: f64,
     /// Share of requests of any kind that are answered with 429, without `Retry-After`.
     pub too_many: f64,
+}
+
+/// What many handlers race for in a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Race {
+    /// Batches of one file, for the last page loads of a day.
+    Limit,
+    /// Small files, for the end of their runs.
+    Ends,
+}
+
+impl Race {
+    /// Handlers at the same time.
+    pub(super) const HANDLERS: usize = 50;
+
+    pub(super) fn files(self, inputs: &MemoryInputs, began: Timestamp) -> Vec<files::Dropped> {
+        match self {
+            Self::Limit => vec![files::drop_rows(inputs, "crowd.ndjson", 60, began)],
+            Self::Ends => (0..12).map(|file| files::drop_rows(inputs, &format!("{file}.ndjson"), 1, began)).collect(),
+        }
+    }
 }
 
 impl Crowd {
@@ -79,7 +102,11 @@ impl Plan {
                 only = points::RARE.iter().copied().collect();
             }
         }
-        let rarity = if only.is_empty() { dice.pick(&[8, 20, 60]) } else { dice.pick(&[1, 2, 3]) };
+        let mut rarity = if only.is_empty() { dice.pick(&[8, 20, 60]) } else { dice.pick(&[1, 2, 3]) };
+        if self.race() == Some(Race::Ends) {
+            // What the last of them writes stays.
+            (only, rarity) = ([points::Point::new("put", "accounts")].into(), dice.pick(&[1, 2]));
+        }
         Aim { budget: self.faults, rarity, pause_ms: 40, only }
     }
 
@@ -101,9 +128,25 @@ impl Plan {
         }
     }
 
+    /// Whether many handlers race for the last page loads of a day.
+    pub fn races_for_a_limit(&self) -> bool {
+        self.race() == Some(Race::Limit)
+    }
+
+    /// In one world of fifteen, many handlers race for something.
+    pub(super) fn race(&self) -> Option<Race> {
+        let mut dice = Dice::new(self.seed ^ 0x7261_6365);
+        (!self.calm && dice.one_in(15)).then(|| dice.pick(&[Race::Limit, Race::Ends]))
+    }
+
     /// In one world of five, little may be spent.
     pub(super) fn limits(&self) -> Limits {
         let mut dice = Dice::new(self.seed ^ 0x6C69_6D69);
+        match self.race() {
+            Some(Race::Limit) => return dice.pick(&["day=10", "day=25"]).parse().expect("they are limits"),
+            Some(Race::Ends) => return Limits::default(),
+            None => {}
+        }
         if self.calm || !dice.one_in(5) {
             return Limits::default();
         }

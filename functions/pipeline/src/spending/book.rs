@@ -116,13 +116,19 @@ impl Book {
         wanted: &Wanted<'_>,
         over: bool,
     ) -> Result<bool, Limit> {
-        let page_loads = self.estimate(wanted.collector, wanted.inputs).saturating_mul(1 + u64::from(wanted.abandoned));
+        // What was sent on an earlier day counts there.
+        let sent_on = |day: &str| wanted.abandoned.iter().filter(|at| day_of(**at) == day).count() as u64;
+        let page_loads = self.estimate(wanted.collector, wanted.inputs).saturating_mul(1 + sent_on(&self.day));
         let own = |open: &Reservation| open.attempt == *wanted.attempt && open.slice == wanted.slice;
         if self.open.iter().any(|open| own(open) && open.day == self.day && open.page_loads >= page_loads) {
             return Ok(false);
         }
         // Where a slice was refused and halved, what was reserved for it makes room for its halves.
-        let replaced = |open: &Reservation| open.attempt == *wanted.attempt && holds(open.slice, wanted.slice);
+        let today = self.day.clone();
+        let replaced = |open: &Reservation| {
+            let outdated = open.day == today || sent_on(&open.day) == 0;
+            open.attempt == *wanted.attempt && holds(open.slice, wanted.slice) && outdated
+        };
         let room = |limit: &&Limit| {
             let used = self.used(limit, &wanted.attempt.run, |open| !replaced(open));
             used.0.saturating_add(used.1).saturating_add(page_loads) <= limit.page_loads
@@ -155,27 +161,31 @@ impl Book {
     }
 
     /// Puts what was paid in the place of what was reserved; whether anything has changed.
-    pub(super) fn settle(&mut self, attempt: &AttemptId, paid: Paid) -> bool {
-        let of: Vec<&Reservation> = self.open.iter().filter(|open| open.attempt == *attempt).collect();
-        let Some(latest) = of.into_iter().max_by(|one, other| one.day.cmp(&other.day)).cloned() else { return false };
+    pub(super) fn settle(&mut self, attempt: &AttemptId, paid: &Paid) -> bool {
+        let Some(open) = self.open.iter().find(|open| open.attempt == *attempt) else { return false };
+        let collector = open.collector.clone();
         self.open.retain(|open| open.attempt != *attempt);
-        let mut count = |per: Per| {
-            for collector in [None, Some(latest.collector.clone())] {
-                let name = Limit { collector, per, page_loads: 0 }.name();
-                let spent = self.paid.entry(name).or_default();
-                *spent = spent.saturating_add(paid.page_loads);
+        for (at, page_loads) in &paid.page_loads {
+            let day = day_of(*at);
+            if day == self.day {
+                self.pay(Per::Day, &collector, *page_loads);
             }
-        };
-        if latest.day == self.day {
-            count(Per::Day);
+            if month_of(&day) == month_of(&self.day) {
+                self.pay(Per::Month, &collector, *page_loads);
+            }
+            let run = self.runs.entry(attempt.run.clone()).or_default();
+            *run = run.saturating_add(*page_loads);
         }
-        if month_of(&latest.day) == month_of(&self.day) {
-            count(Per::Month);
-        }
-        let run = self.runs.entry(attempt.run.clone()).or_default();
-        *run = run.saturating_add(paid.page_loads);
-        self.learn(&latest.collector, paid.known);
+        self.learn(&collector, paid.known);
         true
+    }
+
+    fn pay(&mut self, per: Per, collector: &str, page_loads: u64) {
+        for collector in [None, Some(collector.to_owned())] {
+            let name = Limit { collector, per, page_loads: 0 }.name();
+            let spent = self.paid.entry(name).or_default();
+            *spent = spent.saturating_add(page_loads);
+        }
     }
 
     /// Forgets a run that is over; whether anything was known of it.
@@ -270,7 +280,7 @@ mod tests {
 
     fn wanted(attempt: &AttemptId, start: u32, end: u32) -> Wanted<'_> {
         let slice = Slice { start, end };
-        Wanted { attempt, slice, collector: "c_one1", inputs: slice.len(), abandoned: 0 }
+        Wanted { attempt, slice, collector: "c_one1", inputs: slice.len(), abandoned: Vec::new() }
     }
 
     fn today() -> Book {
@@ -302,8 +312,8 @@ mod tests {
         let (one, two) = (attempt(1), attempt(2));
         let mut book = today();
         assert_eq!(refused(&mut book, "day=20", &wanted(&one, 0, 10)), None);
-        let paid = Paid { page_loads: 14, known: (10, 14) };
-        assert!(book.settle(&one, paid) && !book.settle(&one, paid));
+        let paid = Paid { page_loads: vec![(noon(), 14)], known: (10, 14) };
+        assert!(book.settle(&one, &paid) && !book.settle(&one, &paid));
         assert_eq!((book.paid["day"], book.paid["c_one1.month"], book.runs[&one.run]), (14, 14, 14));
         // Inputs of this collector take more than one page load.
         assert_eq!(refused(&mut book, "day=20", &wanted(&two, 0, 5)).as_deref(), Some("day"));
@@ -326,9 +336,31 @@ mod tests {
         let one = attempt(1);
         let mut book = today();
         assert_eq!(refused(&mut book, "day=15", &wanted(&one, 0, 10)), None);
-        let again = Wanted { abandoned: 1, ..wanted(&one, 0, 10) };
+        let again = Wanted { abandoned: vec![noon()], ..wanted(&one, 0, 10) };
         assert_eq!(refused(&mut book, "day=15", &again).as_deref(), Some("day"));
         assert_eq!(refused(&mut book, "day=20", &again), None);
+    }
+
+    #[test]
+    fn sends_of_earlier_days_do_not_count_on_this_one() {
+        let one = attempt(1);
+        let mut book = today();
+        assert_eq!(refused(&mut book, "day=10", &wanted(&one, 0, 10)), None);
+        let again = Wanted { abandoned: vec![noon()], ..wanted(&one, 0, 10) };
+        assert_eq!(refused(&mut book, "day=10", &again).as_deref(), Some("day"));
+        let tomorrow = later(noon(), 86_400);
+        book.turn_over(tomorrow);
+        let month = |limits: &str| book.clone().reserve(&limits.parse().unwrap(), tomorrow, &again, false).is_ok();
+        assert!(month("day=10 month=20 file=20") && !month("day=10 month=19") && !month("file=19"));
+        // Nothing left on the day before: what was reserved there goes.
+        let unsent = |limits: &str| {
+            let wanted = wanted(&one, 0, 10);
+            book.clone().reserve(&limits.parse().unwrap(), tomorrow, &wanted, false).is_ok()
+        };
+        assert!(unsent("day=10 month=10 file=10"));
+        let paid = Paid { page_loads: vec![(noon(), 10), (tomorrow, 10)], known: (0, 0) };
+        assert!(book.reserve(&"day=10".parse().unwrap(), tomorrow, &again, false).unwrap() && book.settle(&one, &paid));
+        assert_eq!((book.paid["day"], book.paid["month"], book.runs[&one.run], book.open.len()), (10, 20, 20, 0));
     }
 
     #[test]
@@ -336,7 +368,7 @@ mod tests {
         let (one, two) = (attempt(1), attempt(2));
         let mut book = today();
         assert_eq!(refused(&mut book, "day=10 month=15", &wanted(&one, 0, 10)), None);
-        book.settle(&one, Paid { page_loads: 10, known: (0, 0) });
+        book.settle(&one, &Paid { page_loads: vec![(noon(), 10)], known: (0, 0) });
         book.turn_over(later(noon(), 86_400));
         book.turn_over(noon());
         assert_eq!(refused(&mut book, "day=10 month=15", &wanted(&two, 0, 10)).as_deref(), Some("month"));

@@ -50,6 +50,8 @@ impl Limit {
         let of = self.collector.as_ref().map(|collector| format!(" of {collector}")).unwrap_or_default();
         let (most, per) = (self.page_loads, self.per.name());
         let then = match self.per {
+            // More than that is known to be needed, so no day brings it.
+            _ if page_loads > most => "raise SPENDING_LIMITS, or release the run with --over-limits",
             Per::File => "raise SPENDING_LIMITS, or release the run with --over-limits",
             Per::Day => "it goes on the next day (UTC), or when SPENDING_LIMITS is raised",
             Per::Month => "it goes on the next month (UTC), or when SPENDING_LIMITS is raised",

@@ -113,7 +113,8 @@ pub(super) fn a_pause_stops_everything(world: &World) -> Result<(), String> {
     for (index, (at, _)) in switches.iter().enumerate().filter(|(_, (_, paused))| *paused) {
         let until = switches[index..].iter().find(|(_, paused)| !paused).map(|(until, _)| *until);
         let within = |job: &&Job| {
-            seconds_between(*at, job.at()) > SEND_BY_SECONDS && until.is_none_or(|until: Timestamp| job.at() < until)
+            seconds_between(*at, job.at()) > SEND_BY_SECONDS + world.outside.longest_way()
+                && until.is_none_or(|until: Timestamp| job.at() < until)
         };
         if let Some(job) = service.jobs().filter(|job| !is_strange(job.query())).find(within) {
             return Err(format!(

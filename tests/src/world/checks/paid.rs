@@ -100,7 +100,8 @@ impl<'a> Paid<'a> {
         let service = self.world.outside.service();
         for ((attempt, _), ids) in &self.accepted {
             let Some(at) = cancelled_at(self.world, &attempt.run) else { continue };
-            let late = |job: &&Job| seconds_between(at, job.at()) > limits::SEND_BY_SECONDS;
+            let late =
+                |job: &&Job| seconds_between(at, job.at()) > limits::SEND_BY_SECONDS + self.world.outside.longest_way();
             if let Some(job) = service.jobs().filter(|job| ids.iter().any(|id| job.id() == id)).find(late) {
                 return Err(format!("{attempt} was triggered at {}, and its run cancelled at {at}", job.at()));
             }
