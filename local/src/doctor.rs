@@ -20,7 +20,7 @@ use pipeline::ports::Clock;
 use serde::{Serialize, Serializer};
 
 use crate::report;
-pub use stack::{POLL_SECONDS, RETRY_SECONDS};
+pub use stack::{POLL_SECONDS, RETRY_SECONDS, advice};
 
 /// Columns of a state, with the space behind it.
 const INDENT: usize = 9;

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod folder;
 pub mod lock;
 pub mod memory;
+pub mod nearest;
 pub mod pace;
 pub mod plan;
 pub mod queue;

@@ -184,7 +184,9 @@ pub(crate) fn why(text: &mut String, reasons: &[Reason]) {
     for Reason { code, message, line, count } in reasons.iter().take(REASONS_SHOWN) {
         let from = if *count == 1 { format!("line {line}") } else { format!("{count} times, from line {line}") };
         let hint = match code.as_str() {
-            "refused_404" => " — is the collector's id right, and does it belong to this account?",
+            "refused_404" => {
+                " — is the collector's id right, and does it belong to this account? `dropcollect doctor --collector` looks for free"
+            }
             "refused_422" => " — these inputs do not fit the collector's input schema",
             _ => "",
         };

@@ -6,6 +6,8 @@ use adapters::clock::WallClock;
 use clap::Args;
 use dropcollect::doctor::{self, Asked, Blame, State};
 
+pub(super) use dropcollect::doctor::advice;
+
 use super::{Failure, exit, put, say};
 
 #[derive(Args)]

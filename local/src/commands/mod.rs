@@ -208,10 +208,16 @@ pub(crate) struct Failure {
 impl From<PortError> for Failure {
     /// Trouble of the disk, of S3 or of SQS.
     fn from(error: PortError) -> Self {
-        Self::ours(format!(
-            "{error}: {}\n`dropcollect doctor` looks for what is wrong (a stack's with --data s3://…)",
-            error.source
-        ))
+        let said = format!("{error}: {}", error.source);
+        let look = "`dropcollect doctor` looks for what is wrong (a stack's with --data s3://…)";
+        match doctor::advice(&error.source.to_string()) {
+            // The network may be back in a moment; everything else is a setting.
+            Some(fix) if said.contains("dispatch failure") && fix.contains("network") => {
+                Self::ours(format!("{said}\n{fix}; {look}"))
+            }
+            Some(fix) => Self::usage(format!("{said}\n{fix}; {look}")),
+            None => Self::ours(format!("{said}\n{look}")),
+        }
     }
 }
 

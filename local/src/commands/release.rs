@@ -160,7 +160,7 @@ async fn runs(store: &dyn Store, named: Option<&str>) -> Result<Vec<RunId>, Fail
         runs.extend(record.filter(|record| record.object.key == key).map(|record| record.run));
     }
     if runs.is_empty() && store.get(&keys::status(&keys::input_path(key))).await?.is_none() {
-        return Err(Failure::usage(place::unknown(key)));
+        return Err(place::unknown(store, key).await);
     }
     Ok(runs)
 }

@@ -16,6 +16,7 @@ use console::Term;
 use dropcollect::engine::{Engine, EngineError, Stopped};
 use dropcollect::folder::kind::{Kind, SIMULATOR};
 use dropcollect::lock::{FolderLock, LockError};
+use dropcollect::nearest::nearest;
 use dropcollect::simulator::{Scenario, Service, serve};
 use dropcollect::{report, text};
 use pipeline::keys;
@@ -98,7 +99,12 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
 pub(super) fn take(root: &Path) -> Result<FolderLock, Failure> {
     FolderLock::take(root).map_err(|error| match error {
         LockError::Taken { .. } => {
-            Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
+            Failure::usage(format!(
+                "{error}, and there is one process per folder: wait for it, or end it (Ctrl-C; nothing is lost, and the same command goes on), or choose another folder with --data"
+            ))
+        }
+        LockError::Unusable { .. } if root.is_file() => {
+            Failure::usage(format!("{} is a file: --data names a folder, which is made if there is none", root.display()))
         }
         LockError::Unusable { .. } => Failure::usage(format!("{error}: --data chooses another folder")),
     })
@@ -216,10 +222,7 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
             return Err(Failure::usage(format!("{} is a folder: name the files in it", path.display())));
         }
         if !path.is_file() {
-            return Err(Failure::usage(format!(
-                "{}: there is no such file (paths are taken from the current folder)",
-                path.display()
-            )));
+            return Err(Failure::usage(format!("{}: there is no such file{}", path.display(), near(path))));
         }
         if !seen.insert(key.clone()) {
             return Err(Failure::usage(format!("two files have the key {key}: run them one by one, with --key")));
@@ -227,6 +230,19 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
         named.push((path.as_path(), key));
     }
     Ok(named)
+}
+
+/// What may be meant by a file that is not there.
+fn near(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let there = std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let there = there.into_iter().flatten().flatten().filter(|entry| entry.path().is_file());
+    let names = there.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match nearest(&name, names) {
+        Some(near) => format!("; did you mean {}?", folder.join(near).display()),
+        None => " (paths are taken from the current folder)".to_owned(),
+    }
 }
 
 /// A folder keeps to one kind of runs.

@@ -99,10 +99,12 @@ async fn text(args: &StatusArgs, store: &dyn Store) -> Result<String, Failure> {
     let term = Term::stdout();
     let colours = screen::colours(&term);
     if let Some(named) = &args.run {
-        let detail = detail(store, named).await.map_err(|problem| match problem {
-            NoDetail::Port(error) => error.into(),
-            asked => Failure::usage(asked.to_string()),
-        })?;
+        let detail = match detail(store, named).await {
+            Ok(detail) => detail,
+            Err(NoDetail::NoKey(named)) => return Err(place::unknown(store, &named).await),
+            Err(NoDetail::Port(error)) => return Err(error.into()),
+            Err(none) => return Err(Failure::usage(none.to_string())),
+        };
         if args.json {
             return detail.json().map_err(|error| Failure::ours(error.to_string()));
         }

@@ -9,6 +9,7 @@ mod doctor;
 mod env_file;
 mod errors;
 mod events;
+mod json;
 mod kills;
 mod large;
 mod malformed;
