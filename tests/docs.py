@@ -35,6 +35,8 @@ ELSEWHERE = [
     (r"cargo run -- simulate --listen", "every test of local/tests/cli that starts a simulator, and this script"),
     (r"aws secretsmanager create-secret", "tests/src/cloud.rs, by the SDK"),
     (r"sam build && sam deploy --guided", "tests/tests/as_told.rs, with the parameters given"),
+    (r"infra/release --arch", "tests/release.py, with programs that are built already"),
+    (r"sam deploy --guided --template-file dist/", "nothing: its template and zips are checked by tests/release.py"),
     (r"aws s3 cp urls.txt s3://<InputBucket>", "tests/account.py in tests/tests/as_told.rs"),
     (r"dropcollect run urls.txt --to s3://<InputBucket>", "tests/tests/commands_on_a_stack.rs"),
     (r"dropcollect (status|release)( --data)? s3://", "tests/tests/commands_on_a_stack.rs, tests/tests/doctor.rs"),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use pipeline::attempt::{AttemptKeys, SliceState};
+use pipeline::cancel::RunCancelRecord;
 use pipeline::held;
 use pipeline::keys;
 use pipeline::ledger::{self, AttemptEnd, CollectionEntry, FailedInput, HeldMark, RunRecord};
@@ -15,6 +16,7 @@ use pipeline::manifest::Manifest;
 use pipeline::ports::{PortError, Store};
 use pipeline::status::Status;
 use pipeline::words::{AttemptId, RunId, Slice};
+use serde::Serialize;
 
 use crate::report::{self, Reason, Reasons};
 
@@ -44,6 +46,7 @@ pub struct Detail {
     record: Option<RunRecord>,
     status: Option<Status>,
     manifest: Option<Manifest>,
+    cancelled_at: Option<Timestamp>,
     attempts: BTreeMap<u32, Attempt>,
     reasons: Vec<Reason>,
     held: Vec<HeldMark>,
@@ -88,6 +91,8 @@ pub enum NoDetail {
 pub async fn detail(store: &dyn Store, named: &str) -> Result<Detail, NoDetail> {
     let mut detail = found(store, named).await?;
     detail.manifest = ledger::read(store, &keys::manifest(&detail.path, &detail.run)).await?;
+    let cancelled: Option<RunCancelRecord> = ledger::read(store, &keys::run_cancel(&detail.run)).await?;
+    detail.cancelled_at = cancelled.map(|record| record.at);
     match detail.manifest.clone() {
         Some(manifest) => {
             manifest.collections.iter().for_each(|collection| detail.add(collection));
@@ -122,6 +127,7 @@ async fn found(store: &dyn Store, named: &str) -> Result<Detail, NoDetail> {
         record,
         status,
         manifest: None,
+        cancelled_at: None,
         attempts: BTreeMap::new(),
         reasons: Vec::new(),
         held: Vec::new(),
@@ -132,11 +138,19 @@ async fn found(store: &dyn Store, named: &str) -> Result<Detail, NoDetail> {
 }
 
 impl Detail {
-    /// The manifest, or as long as there is none the status.
+    /// The manifest, or as long as there is none the status; with `cancelled_at`, if the run was cancelled.
     pub fn json(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Told<'a, T: Serialize> {
+            #[serde(flatten)]
+            what: &'a T,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cancelled_at: Option<Timestamp>,
+        }
+        let cancelled_at = self.cancelled_at;
         match &self.manifest {
-            Some(manifest) => serde_json::to_string(manifest),
-            None => serde_json::to_string(&self.status),
+            Some(manifest) => serde_json::to_string(&Told { what: manifest, cancelled_at }),
+            None => serde_json::to_string(&Told { what: &self.status, cancelled_at }),
         }
     }
 

@@ -20,10 +20,8 @@ use pipeline::ports::Clock;
 use serde::{Serialize, Serializer};
 
 use crate::report;
-pub use stack::{POLL_SECONDS, RETRY_SECONDS};
+pub use stack::{POLL_SECONDS, RETRY_SECONDS, advice};
 
-/// Columns of a terminal.
-const WIDTH: usize = 80;
 /// Columns of a state, with the space behind it.
 const INDENT: usize = 9;
 /// What the variables of the token begin with.
@@ -118,33 +116,14 @@ impl Check {
         Self::not_ok(name, State::Problem(blame), seen, fix)
     }
 
-    /// For people: lines of 80 columns, but for words that are longer.
+    /// For people: a line, and one with what to do.
     pub fn text(&self) -> String {
-        let mut text = wrapped(self.state.word(), &format!("{}: {}", self.name, self.seen));
+        let mut text = format!("{:<INDENT$}{}: {}", self.state.word(), self.name, self.seen);
         if let Some(fix) = &self.fix {
-            let _ = write!(text, "\n{}", wrapped("", &format!("-> {fix}")));
+            let _ = write!(text, "\n{:INDENT$}-> {fix}", "");
         }
         text
     }
-}
-
-/// The words behind `state`, broken into lines that begin in the same column.
-fn wrapped(state: &str, words: &str) -> String {
-    let mut text = format!("{state:<INDENT$}");
-    let mut column = INDENT;
-    for (index, word) in words.split_whitespace().enumerate() {
-        let length = word.chars().count();
-        if index > 0 && column + 1 + length > WIDTH {
-            let _ = write!(text, "\n{:INDENT$}", "");
-            column = INDENT;
-        } else if index > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += length;
-    }
-    text
 }
 
 /// Reads variables of the environment.
@@ -179,7 +158,7 @@ fn settings(lookup: Lookup<'_>) -> Check {
         Ok(_) if set.is_empty() => Check::ok("settings", "no variable is set: defaults hold"),
         Ok(_) => Check::ok("settings", format!("set: {set}")),
         Err(ConfigError(problems)) => {
-            let fix = "correct it, or unset it for the default; README.md, Settings, has them all";
+            let fix = "correct it, or unset it for the default; docs/reference.md has them all";
             Check::problem("settings", Blame::Setting, problems.join("; "), fix)
         }
     }
@@ -203,21 +182,4 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 /// The first fix whose needle the text has.
 fn fix_for(text: &str, fixes: &[(&str, &'static str)], otherwise: &'static str) -> &'static str {
     fixes.iter().find(|(needle, _)| text.contains(needle)).map_or(otherwise, |(_, fix)| fix)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_fit_a_terminal() {
-        let seen = "a word ".repeat(40);
-        let check = Check::warning("settings", seen, "https://a.example/which-cannot-be-broken".repeat(3));
-        let text = check.text();
-        assert!(text.starts_with("warning  settings: a word a word"), "{text}");
-        let (long, short): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.len() > WIDTH);
-        assert_eq!(long.len(), 1, "{text}");
-        assert!(short.iter().skip(1).all(|line| line.starts_with("         ")), "{text}");
-        assert!(short.iter().any(|line| line.len() > WIDTH - 6), "{text}");
-    }
 }

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     };
     ExitCode::from(match environment {
         Ok(()) => start(command),
-        Err(problem) => commands::Failure::usage(problem.to_string()).tell(command.events()),
+        Err(problem) => commands::Failure::usage(problem.to_string()).tell(command.told()),
     })
 }
 
@@ -25,6 +25,6 @@ fn start(command: commands::Command) -> u8 {
     adapters::telemetry::terminal(|| screen::Log, screen::colours(&Term::stderr()));
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(command.run()),
-        Err(error) => commands::Failure::ours(error.to_string()).tell(command.events()),
+        Err(error) => commands::Failure::ours(error.to_string()).tell(command.told()),
     }
 }

@@ -186,7 +186,9 @@ pub(crate) fn why(text: &mut String, reasons: &[Reason]) {
     for Reason { code, message, line, count } in reasons.iter().take(REASONS_SHOWN) {
         let from = if *count == 1 { format!("line {line}") } else { format!("{count} times, from line {line}") };
         let hint = match code.as_str() {
-            "refused_404" => " — is the collector's id right, and does it belong to this account?",
+            "refused_404" => {
+                " — is the collector's id right, and does it belong to this account? `dropcollect doctor --collector` looks for free"
+            }
             "refused_422" => " — these inputs do not fit the collector's input schema",
             _ => "",
         };
@@ -196,34 +198,4 @@ pub(crate) fn why(text: &mut String, reasons: &[Reason]) {
     if let Some(more) = reasons.len().checked_sub(REASONS_SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "  {:<12}and {}", "", counted(more, "other code", "other codes"));
     }
-}
-
-/// A table of runs.
-pub fn table(runs: &[Status]) -> String {
-    let header = ["state", "rows", "with records", "none", "failed", "pending", "held", "records", "run", "input"];
-    let mut rows: Vec<[String; 10]> = vec![header.map(str::to_owned)];
-    for status in runs {
-        let counts = &status.inputs;
-        let state = serde_json::to_string(&status.state).unwrap_or_default();
-        rows.push([
-            state.trim_matches('"').to_owned(),
-            counts.read.to_string(),
-            counts.with_records.to_string(),
-            counts.no_record.to_string(),
-            counts.failed.to_string(),
-            counts.pending.to_string(),
-            counts.held.to_string(),
-            status.records.to_string(),
-            status.run.to_string(),
-            status.input.key.clone(),
-        ]);
-    }
-    let widths: Vec<usize> =
-        (0..header.len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-    }
-    text
 }

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Command, Failure, exit, say};
+use super::{Command, Failure, exit, put};
 
 #[derive(Args)]
 pub(crate) struct CompletionsArgs {
@@ -17,6 +17,6 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<u8, Failure> {
     // Not to standard output at once: whoever reads that may stop early, and this would panic.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
-    say(String::from_utf8_lossy(&script).trim_end());
+    put(String::from_utf8_lossy(&script).trim_end());
     Ok(exit::FINE)
 }

@@ -6,7 +6,9 @@ use adapters::clock::WallClock;
 use clap::Args;
 use dropcollect::doctor::{self, Asked, Blame, State};
 
-use super::{Failure, exit, say};
+pub(super) use dropcollect::doctor::advice;
+
+use super::{Failure, exit, put, say};
 
 #[derive(Args)]
 pub(crate) struct DoctorArgs {
@@ -36,10 +38,10 @@ pub(super) async fn doctor(args: &DoctorArgs) -> Result<u8, Failure> {
             State::Problem(Blame::Person) => exit::HELD,
             State::Problem(Blame::Ours) => exit::OURS,
         });
-        say(&match args.json {
-            true => serde_json::to_string(&check).map_err(|error| Failure::ours(error.to_string()))?,
-            false => check.text(),
-        });
+        match args.json {
+            true => put(&serde_json::to_string(&check).map_err(|error| Failure::ours(error.to_string()))?),
+            false => say(&check.text()),
+        }
     }
     Ok(worst)
 }

@@ -4,7 +4,7 @@ use pipeline::manifest::{InputCounts, Manifest, RunState};
 use pipeline::words::RunId;
 use serde::Serialize;
 
-use super::say;
+use super::put;
 
 /// One event. Fields are added, never renamed; what does not apply is `null`.
 #[derive(Serialize)]
@@ -96,7 +96,7 @@ impl Event<'_> {
     /// Prints it.
     pub(super) fn say(&self) {
         // What is in it can always be written as JSON.
-        say(&serde_json::to_string(self).unwrap_or_default());
+        put(&serde_json::to_string(self).unwrap_or_default());
     }
 }
 

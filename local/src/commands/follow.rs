@@ -18,8 +18,8 @@ use pipeline::status::Status;
 
 use super::events::{Event, Places};
 use super::progress::Progress;
-use super::run::tell;
-use super::{Failure, RunArgs, exit, place, say};
+use super::run::{RunArgs, tell};
+use super::{Failure, Told, complain, exit, place, say};
 
 /// Names, in an object's user metadata, the bytes that were dropped: with a key of KMS an ETag does not.
 const HASH: &str = "dropcollect-hash";
@@ -62,7 +62,7 @@ pub(super) async fn drop_files(bucket: &str, args: &RunArgs, named: &[(&Path, St
         let (key, metadata) = (key.clone(), args.what.metadata());
         files.push(File { key, body: read(path)?, metadata });
     }
-    stack.run(files, args.again, args.json).await
+    stack.run(files, args.again, if args.json { Told::Events } else { Told::Text }).await
 }
 
 fn read(path: &Path) -> Result<Bytes, Failure> {
@@ -95,14 +95,15 @@ impl Stack {
     }
 
     /// Drops files that have not been dropped before (or all, `again`), and follows every one to its end.
-    pub(super) async fn run(&self, files: Vec<File>, again: bool, events: bool) -> Result<u8, Failure> {
+    pub(super) async fn run(&self, files: Vec<File>, again: bool, told: Told) -> Result<u8, Failure> {
+        let events = told == Told::Events;
         let mut dropped = Vec::new();
         for file in files {
             let key = file.key.clone();
             dropped.push((key, self.drop_once(file, again, events).await?));
         }
         tokio::select! {
-            worst = self.follow(&dropped, events) => worst,
+            worst = self.follow(&dropped, told) => worst,
             _ = tokio::signal::ctrl_c() => Err(Failure::interrupted(format!(
                 "The stack goes on by itself: `dropcollect status {}` shows how far it is.", self.place
             ))),
@@ -139,7 +140,8 @@ impl Stack {
     }
 
     /// Until every run is over, or waits for a person.
-    async fn follow(&self, dropped: &[(String, Newest)], events: bool) -> Result<u8, Failure> {
+    async fn follow(&self, dropped: &[(String, Newest)], told: Told) -> Result<u8, Failure> {
+        let events = told == Told::Events;
         let began = Instant::now();
         let progress = Progress::new(dropped.iter().map(|(key, _)| key.as_str()), events);
         let mut ends: Vec<Option<Status>> = vec![None; dropped.len()];
@@ -173,7 +175,7 @@ impl Stack {
         drop(progress);
         let mut worst = exit::FINE;
         for status in ends.iter().flatten() {
-            worst = worst.max(self.conclude(status, events).await?);
+            worst = worst.max(self.conclude(status, told).await?);
         }
         Ok(worst)
     }
@@ -196,22 +198,25 @@ impl Stack {
         }))
     }
 
-    async fn conclude(&self, status: &Status, events: bool) -> Result<u8, Failure> {
+    async fn conclude(&self, status: &Status, told: Told) -> Result<u8, Failure> {
         let (run, input) = (&status.run, &status.input.key);
         let Some(key) = &status.manifest else {
             let message = format!(
                 "the rest waits for a person: `dropcollect release {run} --data {}` says what for, and how to decide",
                 self.place
             );
-            match events {
-                true => Event::Unfinished { run, key: input, message: &message }.say(),
-                false => eprintln!("{input}: {message}"),
+            match told {
+                Told::Events => Event::Unfinished { run, key: input, message: &message }.say(),
+                Told::Text | Told::Object => complain(&format!("{input}: {message}")),
             }
             return Ok(exit::HELD);
         };
         let manifest: Manifest = ledger::read_known(&self.results, key).await?;
         let place = |key: &str| format!("{}/{key}", self.place);
-        if events {
+        if told == Told::Object {
+            return Ok(exit::of(manifest.state));
+        }
+        if told == Told::Events {
             let places = Places::of(&manifest, key, place);
             Event::Finished { run, key: input, manifest: &manifest, places }.say();
             return Ok(exit::of(manifest.state));

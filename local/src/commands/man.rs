@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 use clap_mangen::Man;
 
-use super::{Command, Failure, exit, say};
+use super::{Command, Failure, exit, put};
 
 #[derive(Args)]
 pub(crate) struct ManArgs {
@@ -28,7 +28,7 @@ pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
     }
     let mut text = Vec::new();
     page(&command).render(&mut text).map_err(|error| Failure::ours(error.to_string()))?;
-    say(String::from_utf8_lossy(&text).trim_end());
+    put(String::from_utf8_lossy(&text).trim_end());
     Ok(exit::FINE)
 }
 

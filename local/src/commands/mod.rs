@@ -17,16 +17,17 @@ mod run;
 pub(crate) mod screen;
 mod simulate;
 mod status;
+mod what;
 mod why;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
-use pipeline::ledger::Decision;
+use clap::{Parser, Subcommand};
+use console::Term;
+use dropcollect::text;
 use pipeline::ports::PortError;
+use serde_json::{Value, json};
 
 use self::events::Event;
 
@@ -79,13 +80,13 @@ enum Which {
     /// Write the records of finished runs as Parquet files
     Parquet(export::ExportArgs),
     /// Read and check files as `run` would, and say what running them takes; sends nothing, pays nothing
-    Plan(Box<PlanArgs>),
+    Plan(Box<plan::PlanArgs>),
     /// Run files of inputs on this machine, to the end; run again, it goes on where it was
-    Run(Box<RunArgs>),
+    Run(Box<run::RunArgs>),
     /// Serve a simulator of the API, for trying things out without paying
-    Simulate(SimulateArgs),
+    Simulate(simulate::SimulateArgs),
     /// Stop a run: nothing more is triggered, what runs is told to stop, and what it has brought is kept
-    Cancel(CancelArgs),
+    Cancel(cancel::CancelArgs),
     /// Stop everything that costs money, in every run, within seconds; what runs is delivered all the same
     Pause(money::SwitchArgs),
     /// Let everything go on that `pause` has stopped
@@ -93,13 +94,13 @@ enum Which {
     /// Show the spending limits, and what was paid for: by day and collector
     Spending(money::SpendingArgs),
     /// Show what waits for a person, and decide about it
-    Release(ReleaseArgs),
+    Release(release::ReleaseArgs),
     /// Run failed inputs of a finished run once more, chosen by their codes
-    Retry(RetryArgs),
+    Retry(retry::RetryArgs),
     /// Show runs: of a folder, or of a deployed stack (s3://dataset-bucket)
-    Status(StatusArgs),
+    Status(status::StatusArgs),
     /// Tell the whole story of one row of a file: its attempts, its collections, its errors, where its records are
-    Why(WhyArgs),
+    Why(why::WhyArgs),
     /// Print what makes a shell complete this command
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write one for each command
@@ -109,254 +110,14 @@ enum Which {
 /// The folder of a trial, where none is named.
 const SIMULATED: &str = "dropcollect-simulated";
 
-#[derive(Args)]
-#[command(disable_version_flag = true)]
-pub(crate) struct RunArgs {
-    /// Folder that stands for the buckets and keeps all state; with --to the stack's dataset bucket, s3://…
-    /// [default: dropcollect-data, with --simulate dropcollect-simulated]
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Drop the files into the input bucket of a deployed stack (s3://…) and follow them there, instead of running them here
-    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["simulate", "scenario", "output"])]
-    to: Option<String>,
-    /// Use the built-in simulator instead of the API: costs nothing, needs no token
-    #[arg(long)]
-    simulate: bool,
-    /// Scenario of the simulator: a name or a TOML file
-    #[arg(long, requires = "simulate")]
-    scenario: Option<String>,
-    /// Run files again that have been run before
-    #[arg(long)]
-    again: bool,
-    /// Print events for programs instead of text: a JSON object a line
-    #[arg(long)]
-    json: bool,
-    /// Format of the outputs (ndjson, json; default: OUTPUT_FORMAT), or a file of all records of a run, FILE.RUN.csv or FILE.RUN.parquet,
-    /// besides them
-    #[arg(long, value_name = "FORMAT")]
-    output: Option<export::Output>,
-    // Last: the heading of its last options would be that of all that follow.
-    #[command(flatten)]
-    what: What,
-}
-
-/// What is run, and how it is triggered.
-#[derive(Args)]
-struct What {
-    /// Files of inputs: .txt, .csv, .tsv, .json, .ndjson, .jsonl, each also .gz or .zst
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
-    /// Collector id, c_… (or a folder of the key, or BRIGHT_DATA_COLLECTOR_ID)
-    #[arg(long)]
-    collector: Option<String>,
-    /// Input key that the results are filed under (default: the file's name); only with a single file
-    #[arg(long)]
-    key: Option<String>,
-    #[command(flatten)]
-    options: Options,
-}
-
-impl What {
-    /// What stands for the metadata that an object in S3 would have.
-    fn metadata(&self) -> BTreeMap<String, String> {
-        let options = self.options.given().map(|(name, value)| (name.to_owned(), value));
-        options.chain(self.collector.iter().map(|collector| ("collector".to_owned(), collector.clone()))).collect()
-    }
-}
-
-#[derive(Args)]
-#[command(disable_version_flag = true)]
-pub(crate) struct PlanArgs {
-    /// Dollars for 1,000 page loads, as your account pays
-    #[arg(long, value_parser = plan::rate)]
-    rate: Option<f64>,
-    /// Print a JSON line for each file
-    #[arg(long)]
-    json: bool,
-    // Last, as in `run`.
-    #[command(flatten)]
-    what: What,
-}
-
-impl RunArgs {
-    /// The folder. A trial has its own: its results must not stand for paid ones.
-    fn folder(&self) -> &Path {
-        let default = if self.simulate { SIMULATED } else { "dropcollect-data" };
-        self.data.as_deref().unwrap_or(Path::new(default))
-    }
-}
-
-/// The trigger's options, as an object's metadata names them.
-#[derive(Args)]
-#[command(next_help_heading = "Options of the trigger")]
-struct Options {
-    /// Version of the collector, such as dev
-    #[arg(long)]
-    version: Option<String>,
-    /// Name of the collections in the control panel
-    #[arg(long)]
-    name: Option<String>,
-    /// Queue: collections with the same queue run one after another
-    #[arg(long)]
-    queue: Option<String>,
-    /// 1 (default) or 0
-    #[arg(long)]
-    queue_next: Option<String>,
-    /// Cancel the collector's running job first; only for a file that makes one batch
-    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
-    confirm_cancel: Option<String>,
-    /// Let the API stop a collection after a time such as 1h, 30m, 45s
-    #[arg(long)]
-    deadline: Option<String>,
-    /// Download no media files
-    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
-    no_downloads: Option<String>,
-    /// Run although the output schema has changed
-    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
-    override_incompatible_schema: Option<String>,
-    /// Run although the input schema has changed
-    #[arg(long, num_args = 0..=1, default_missing_value = "1")]
-    override_incompatible_input_schema: Option<String>,
-}
-
-impl Options {
-    /// The options that were given.
-    fn given(&self) -> impl Iterator<Item = (&'static str, String)> {
-        [
-            ("version", &self.version),
-            ("name", &self.name),
-            ("queue", &self.queue),
-            ("queue-next", &self.queue_next),
-            ("confirm-cancel", &self.confirm_cancel),
-            ("deadline", &self.deadline),
-            ("no-downloads", &self.no_downloads),
-            ("override-incompatible-schema", &self.override_incompatible_schema),
-            ("override-incompatible-input-schema", &self.override_incompatible_input_schema),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
-    }
-}
-
-#[derive(Args)]
-pub(crate) struct SimulateArgs {
-    /// Address to serve on, such as 127.0.0.1:8080; port 0 picks a free one
-    #[arg(long)]
-    listen: std::net::SocketAddr,
-    /// Scenario: a name or a TOML file
-    #[arg(long, default_value = "default")]
-    scenario: String,
-    /// Seed, instead of the scenario's
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Folder that keeps the accepted jobs, so that they survive the process
-    #[arg(long)]
-    data: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub(crate) struct ReleaseArgs {
-    /// Id of a run, or an input key (default: all runs)
-    run: Option<String>,
-    /// Only this batch
-    #[arg(long)]
-    batch: Option<u32>,
-    /// Only this slice of a batch's attempt, as it is shown
-    #[arg(long, requires = "batch")]
-    slice: Option<String>,
-    /// This collection is the held trigger's: wait for it, and deliver it
-    #[arg(long, value_name = "COLLECTION", group = "decision", requires = "run")]
-    adopt: Option<String>,
-    /// Trigger again, whatever the held trigger may have started: pays again
-    #[arg(long, group = "decision", requires = "run")]
-    again: bool,
-    /// Give the inputs up: they fail, and go to the failed file
-    #[arg(long, group = "decision", requires = "run")]
-    give_up: bool,
-    /// Let the run go over the spending limits
-    #[arg(long, group = "decision", requires = "run", conflicts_with = "batch")]
-    over_limits: bool,
-    /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
-    #[arg(long = "data", default_value = "dropcollect-data")]
-    place: String,
-}
-
-impl ReleaseArgs {
-    fn decision(&self) -> Option<Decision> {
-        if let Some(collection) = &self.adopt {
-            return Some(Decision::Adopt { collection: collection.clone() });
-        }
-        if self.again {
-            return Some(Decision::Again);
-        }
-        self.give_up.then_some(Decision::GiveUp)
-    }
-}
-
-#[derive(Args)]
-pub(crate) struct CancelArgs {
-    /// Id of a run, or an input key (then its newest run)
-    run: String,
-    /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
-    #[arg(long = "data", default_value = "dropcollect-data")]
-    place: String,
-}
-
-#[derive(Args)]
-pub(crate) struct RetryArgs {
-    /// Id of a run, or an input key (then its newest run)
-    run: String,
-    /// Inputs that failed with this code; a code that ends with * stands for all that begin so. May be given several times
-    #[arg(long = "code", value_name = "CODE")]
-    codes: Vec<String>,
-    /// All failed inputs, whatever their codes are
-    #[arg(long, conflicts_with = "codes")]
-    all: bool,
-    /// Also if this was done before: pays again
-    #[arg(long)]
-    again: bool,
-    /// A folder, or s3://dataset-bucket (then the file is dropped into the run's input bucket)
-    #[arg(long = "data", default_value = "dropcollect-data")]
-    place: String,
-}
-
-#[derive(Args)]
-pub(crate) struct StatusArgs {
-    /// A folder (default: dropcollect-data), or s3://dataset-bucket
-    #[arg(default_value = "dropcollect-data")]
-    place: String,
-    /// Print the status objects as JSON lines; with --run the manifest, or as long as there is none the status
-    #[arg(long)]
-    json: bool,
-    /// Tell everything about one run: its id, or an input key (then its newest run)
-    #[arg(long, value_name = "RUN|KEY")]
-    run: Option<String>,
-    /// Look again every so many seconds, until Ctrl-C
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    watch: Option<u64>,
-}
-
-#[derive(Args)]
-pub(crate) struct WhyArgs {
-    /// Id of a run, or an input key (then its newest run)
-    run: String,
-    /// Line of the file, from 1; or a text, such as a URL, for the first row that has it
-    row: String,
-    /// A folder, or s3://dataset-bucket
-    #[arg(long = "data", default_value = "dropcollect-data")]
-    place: String,
-    /// Print the story as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl Command {
     /// Reads the command line; if there is no command in it, what was to be said is said, and the exit status is given.
     pub(crate) fn read() -> Result<Self, u8> {
         Self::try_parse().map_err(|problem| {
             let status = u8::try_from(problem.exit_code()).unwrap_or(exit::USAGE);
-            if status != exit::FINE && asks_for_events(std::env::args_os().skip(1)) {
-                return Failure { status, message: problem.render().to_string().trim_end().to_owned() }.tell(true);
+            let told = asked(std::env::args_os().skip(1));
+            if status != exit::FINE && told != Told::Text {
+                return Failure { status, message: problem.render().to_string().trim_end().to_owned() }.tell(told);
             }
             // Help goes to standard output, and whoever reads it may stop early.
             drop(problem.print());
@@ -364,14 +125,24 @@ impl Command {
         })
     }
 
-    /// Whether what happens is told in events.
-    pub(crate) fn events(&self) -> bool {
-        matches!(&self.which, Which::Run(args) if args.json)
+    /// How what happens is told.
+    pub(crate) fn told(&self) -> Told {
+        let (json, told) = match &self.which {
+            Which::Run(args) => (args.json, Told::Events),
+            Which::Cancel(args) => (args.json, Told::Object),
+            Which::Retry(args) => (args.json, Told::Object),
+            Which::Release(args) => (args.json, Told::Object),
+            Which::Pause(args) => (args.json(), Told::Object),
+            Which::Resume(args) => (args.json, Told::Object),
+            Which::Spending(args) => (args.json, Told::Object),
+            _ => (false, Told::Text),
+        };
+        if json { told } else { Told::Text }
     }
 
     /// Runs the command and says the exit status.
     pub(crate) async fn run(self) -> u8 {
-        let in_events = self.events();
+        let told = self.told();
         let done = match self.which {
             Which::Doctor(args) => doctor::doctor(&args).await,
             Which::Csv(args) => export::export(&args, export::Kind::Csv).await,
@@ -391,16 +162,41 @@ impl Command {
             Which::Man(args) => man::man(&args),
         };
         match done {
-            Ok(status) if in_events => events::end(status),
+            Ok(status) if told == Told::Events => events::end(status),
             Ok(status) => status,
-            Err(failure) => failure.tell(in_events),
+            Err(failure) => failure.tell(told),
         }
     }
 }
 
-/// Whether these arguments, which cannot be read, are those of a `run` that a program reads.
-fn asks_for_events(mut arguments: impl Iterator<Item = OsString>) -> bool {
-    arguments.next().is_some_and(|command| command == "run") && arguments.any(|argument| argument == "--json")
+/// How a command tells what happens.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// For a person.
+    #[default]
+    Text,
+    /// A JSON object for each thing that happens.
+    Events,
+    /// One JSON object for all of it; what else there is to say goes to standard error.
+    Object,
+}
+
+/// What these arguments, which cannot be read, ask for.
+fn asked(mut arguments: impl Iterator<Item = OsString>) -> Told {
+    let command = arguments.next().unwrap_or_default();
+    match command.to_str() {
+        _ if !arguments.any(|argument| argument == "--json") => Told::Text,
+        Some("run") => Told::Events,
+        Some("cancel" | "retry" | "release" | "pause" | "resume" | "spending") => Told::Object,
+        _ => Told::Text,
+    }
+}
+
+/// Prints the object of a command that tells one; gives the exit status, which is in it too.
+fn answer(mut object: Value, status: u8) -> u8 {
+    object["status"] = status.into();
+    put(&object.to_string());
+    status
 }
 
 /// Why a command ended, and with which status.
@@ -412,22 +208,31 @@ pub(crate) struct Failure {
 impl From<PortError> for Failure {
     /// Trouble of the disk, of S3 or of SQS.
     fn from(error: PortError) -> Self {
-        Self::ours(format!(
-            "{error}: {}\n`dropcollect doctor` looks for what is wrong (a stack's with --data s3://…)",
-            error.source
-        ))
+        let said = format!("{error}: {}", error.source);
+        let look = "`dropcollect doctor` looks for what is wrong (a stack's with --data s3://…)";
+        match doctor::advice(&error.source.to_string()) {
+            // The network may be back in a moment; everything else is a setting.
+            Some(fix) if said.contains("dispatch failure") && fix.contains("network") => {
+                Self::ours(format!("{said}\n{fix}; {look}"))
+            }
+            Some(fix) => Self::usage(format!("{said}\n{fix}; {look}")),
+            None => Self::ours(format!("{said}\n{look}")),
+        }
     }
 }
 
 impl Failure {
     /// Says it, and gives the exit status.
-    pub(crate) fn tell(&self, events: bool) -> u8 {
+    pub(crate) fn tell(&self, told: Told) -> u8 {
         let Self { status, message } = self;
-        if events {
-            Event::Error { message, status: *status }.say();
-            return events::end(*status);
+        match told {
+            Told::Text => complain(&format!("dropcollect: {message}")),
+            Told::Events => {
+                Event::Error { message, status: *status }.say();
+                events::end(*status);
+            }
+            Told::Object => drop(answer(json!({"error": message}), *status)),
         }
-        eprintln!("dropcollect: {message}");
         *status
     }
 
@@ -444,7 +249,17 @@ impl Failure {
     }
 }
 
-/// Prints a result. Whoever reads it may stop early, as `head` does.
-fn say(text: &str) {
-    drop(writeln!(std::io::stdout(), "{text}"));
+/// Prints a result for a person: as wide as the terminal, if it is one.
+fn say(result: &str) {
+    put(&text::wrapped(result, screen::width(&Term::stdout())));
+}
+
+/// Prints what is for a program, or has its layout already. Whoever reads it may stop early, as `head` does.
+fn put(result: &str) {
+    drop(writeln!(std::io::stdout(), "{result}"));
+}
+
+/// Tells a person something that is no result.
+fn complain(message: &str) {
+    eprintln!("{}", text::wrapped(message, screen::width(&Term::stderr())));
 }

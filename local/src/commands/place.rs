@@ -10,14 +10,21 @@ use adapters::s3::S3Store;
 use adapters::sqs::SqsQueues;
 use dropcollect::folder::FolderStore;
 use dropcollect::lock::FolderLock;
+use dropcollect::nearest::nearest;
 use dropcollect::queue::FolderQueues;
+use percent_encoding::percent_decode_str;
 use pipeline::keys;
 use pipeline::ledger;
-use pipeline::ports::{Queues, Store};
+use pipeline::manifest::Manifest;
+use pipeline::ports::{PortError, Queues, Store};
 use pipeline::status::Status;
 use pipeline::words::RunId;
+use serde_json::{Value, json};
 
 use super::{Failure, SIMULATED};
+
+/// So much of a run's id is looked for.
+const ID_BEGINNING: usize = 4;
 
 /// The bucket that a place names, if it is not a folder.
 pub(super) fn bucket(place: &str) -> Option<&str> {
@@ -32,11 +39,31 @@ pub(super) async fn reader(place: &str) -> Result<Box<dyn Store>, Failure> {
     })
 }
 
-/// Said of a name that nothing is known of.
-pub(super) fn unknown(named: &str) -> String {
-    format!(
-        "{named} is neither the id of a run nor an input key that was run here: `dropcollect status` shows what was"
-    )
+/// Nothing is known of a name; who has mistyped it learns what is there.
+pub(super) async fn unknown(store: &dyn Store, named: &str) -> Failure {
+    let near = match meant(store, named).await {
+        Ok(Some(near)) => format!("did you mean {near}? "),
+        // It is a hint, and no reason to tell of another error.
+        Ok(None) | Err(_) => String::new(),
+    };
+    Failure::usage(format!(
+        "{named} is neither the id of a run nor an input key that was run here: {near}`dropcollect status` shows what was"
+    ))
+}
+
+/// The input key or the run that is most like a name.
+async fn meant(store: &dyn Store, named: &str) -> Result<Option<String>, PortError> {
+    let mut names = Vec::new();
+    if named.len() >= ID_BEGINNING && named.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let runs = store.list(&format!("ledger/runs/{}", named.to_lowercase()), None).await?;
+        names.extend(runs.keys.iter().filter_map(|key| key.split('/').nth(2)).map(str::to_owned));
+    }
+    let key = |status: &String| {
+        let path = status.strip_prefix("status/")?.strip_suffix(".json")?;
+        Some(percent_decode_str(path).decode_utf8_lossy().into_owned())
+    };
+    names.extend(ledger::list_all(store, "status/").await?.iter().filter_map(key));
+    Ok(nearest(named, names))
 }
 
 /// The folder, if there is one.
@@ -89,10 +116,21 @@ pub(super) async fn acting(place: &str, tells: bool) -> Result<Acting, Failure> 
         return Ok(Acting { store: Box::new(S3Store::new(aws.s3(), bucket)), queues: Box::new(queues), lock: None });
     }
     let lock = FolderLock::take(folder(place)?).map_err(|error| {
-        Failure::usage(format!("{error}: decide when nothing works in it (Ctrl-C ends a run, which goes on later)"))
+        Failure::usage(format!("{error}: decide when that has ended (Ctrl-C ends a run; nothing is lost, and the same command goes on with it)"))
     })?;
     let queues = FolderQueues::open(&lock, Arc::new(WallClock))?;
     Ok(Acting { store: Box::new(FolderStore::open(&lock)), queues: Box::new(queues), lock: Some(lock) })
+}
+
+/// Adds to an object how a run stands: `state`, and the `manifest` if it is over.
+pub(super) async fn ended(store: &dyn Store, path: &str, run: &RunId, object: &mut Value) -> Result<(), Failure> {
+    let manifest: Option<Manifest> = ledger::read(store, &keys::manifest(path, run)).await?;
+    let status: Option<Status> = ledger::read(store, &keys::status(path)).await?;
+    let state = manifest.as_ref().map(|manifest| manifest.state);
+    let state = state.or(status.filter(|status| status.run == *run).map(|status| status.state));
+    object["state"] = json!(state);
+    object["manifest"] = json!(manifest);
+    Ok(())
 }
 
 /// The run with this id, or the newest one of this input key.
@@ -101,6 +139,8 @@ pub(super) async fn run(store: &dyn Store, named: &str) -> Result<RunId, Failure
         return Ok(run);
     }
     let newest: Option<Status> = ledger::read(store, &keys::status(&keys::input_path(named))).await?;
-    let unknown = || Failure::usage(unknown(named));
-    newest.map(|status| status.run).ok_or_else(unknown)
+    match newest {
+        Some(status) => Ok(status.run),
+        None => Err(unknown(store, named).await),
+    }
 }

@@ -4,11 +4,28 @@ use std::fs::File;
 use std::io::BufReader;
 
 use adapters::config::{Config, Role};
+use clap::Args;
 use dropcollect::plan;
+use pipeline::ledger::FileReport;
 use serde_json::json;
 
 use super::run::named_files;
-use super::{Failure, PlanArgs, exit, say};
+use super::what::What;
+use super::{Failure, exit, put, say};
+
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct PlanArgs {
+    /// Dollars for 1,000 page loads, as your account pays
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+    /// Print a JSON line for each file
+    #[arg(long)]
+    json: bool,
+    // Last, as in `run`.
+    #[command(flatten)]
+    what: What,
+}
 
 /// Dollars for 1,000 page loads.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
@@ -33,14 +50,20 @@ pub(super) fn plan(args: &PlanArgs) -> Result<u8, Failure> {
                     (false, 0) => exit::USAGE,
                     (false, _) => exit::FAILURES,
                 });
-                say(&if args.json { plan.json(&key, args.rate).to_string() } else { plan.text(&key, args.rate) });
+                match args.json {
+                    true => put(&plan.json(&key, args.rate).to_string()),
+                    false => say(&plan.text(&key, args.rate)),
+                }
             }
             Err(problem) => {
                 worst = worst.max(exit::USAGE);
-                say(&match args.json {
-                    true => json!({"key": key, "problem": problem}).to_string(),
-                    false => format!("{key}: would be rejected\n  problem     {} ({})", problem.message, problem.code),
-                });
+                match args.json {
+                    true => put(&json!({"key": key, "problem": problem}).to_string()),
+                    false => {
+                        let FileReport { message, code } = problem;
+                        say(&format!("{key}: would be rejected\n  problem     {message} ({code})"));
+                    }
+                }
             }
         }
     }

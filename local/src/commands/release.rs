@@ -1,16 +1,60 @@
 //! `dropcollect release`: shows what waits for a person, and takes the decision.
 
 use adapters::clock::WallClock;
+use clap::Args;
 use dropcollect::report::counted;
 use pipeline::held::{self, HeldWork};
 use pipeline::keys;
-use pipeline::ledger::{Decision, RunRecord, read};
+use pipeline::ledger::{Decision, HeldMark, RunRecord, read};
 use pipeline::ports::{Clock, Store};
 use pipeline::spending;
 use pipeline::sweep::open_runs;
 use pipeline::words::RunId;
+use serde_json::{Value, json};
 
-use super::{Failure, ReleaseArgs, exit, place, say};
+use super::{Failure, answer, exit, place, say};
+
+#[derive(Args)]
+pub(crate) struct ReleaseArgs {
+    /// Id of a run, or an input key (default: all runs)
+    run: Option<String>,
+    /// Only this batch
+    #[arg(long)]
+    batch: Option<u32>,
+    /// Only this slice of a batch's attempt, as it is shown
+    #[arg(long, requires = "batch")]
+    slice: Option<String>,
+    /// This collection is the held trigger's: wait for it, and deliver it
+    #[arg(long, value_name = "COLLECTION", group = "decision", requires = "run")]
+    adopt: Option<String>,
+    /// Trigger again, whatever the held trigger may have started: pays again
+    #[arg(long, group = "decision", requires = "run")]
+    again: bool,
+    /// Give the inputs up: they fail, and go to the failed file
+    #[arg(long, group = "decision", requires = "run")]
+    give_up: bool,
+    /// Let the run go over the spending limits
+    #[arg(long, group = "decision", requires = "run", conflicts_with = "batch")]
+    over_limits: bool,
+    /// A folder, or s3://dataset-bucket (then POLL_QUEUE_URL names the stack's poll queue)
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ReleaseArgs {
+    fn decision(&self) -> Option<Decision> {
+        if let Some(collection) = &self.adopt {
+            return Some(Decision::Adopt { collection: collection.clone() });
+        }
+        if self.again {
+            return Some(Decision::Again);
+        }
+        self.give_up.then_some(Decision::GiveUp)
+    }
+}
 
 pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
     if args.over_limits {
@@ -29,11 +73,16 @@ pub(super) async fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
             chosen.len()
         )));
     }
+    let mut released = Vec::new();
     for work in &chosen {
         match held::release(&**store, &**queues, WallClock.now(), &work.mark, &decision).await? {
+            Ok(()) if args.json => released.push(object(work)),
             Ok(()) => say(&format!("released: {}", name(work))),
             Err(problem) => return Err(Failure::usage(format!("{}: {problem}", name(work)))),
         }
+    }
+    if args.json {
+        return Ok(answer(json!({"released": released, "decision": decision}), exit::FINE));
     }
     if acting.is_folder() {
         say("`dropcollect run` with the same file goes on with it");
@@ -50,6 +99,9 @@ async fn over_limits(args: &ReleaseArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("{named} is not under way: there is nothing to let go over the limits")));
     }
     let open = spending::let_over(&*acting.store, &*acting.queues, WallClock.now(), &run).await?;
+    if args.json {
+        return Ok(answer(json!({"run": run, "decision": "over_limits", "open_batches": open}), exit::FINE));
+    }
     say(&format!(
         "{run} may go over the spending limits: going on with {}",
         counted(open, "open batch", "open batches")
@@ -63,6 +115,10 @@ async fn over_limits(args: &ReleaseArgs) -> Result<u8, Failure> {
 async fn show(args: &ReleaseArgs) -> Result<u8, Failure> {
     let store = place::reader(&args.place).await?;
     let held = chosen(&*store, args).await?;
+    if args.json {
+        let status = if held.is_empty() { exit::FINE } else { exit::HELD };
+        return Ok(answer(json!({"held": held.iter().map(object).collect::<Vec<_>>()}), status));
+    }
     if held.is_empty() {
         say("nothing is held");
         return Ok(exit::FINE);
@@ -104,9 +160,18 @@ async fn runs(store: &dyn Store, named: Option<&str>) -> Result<Vec<RunId>, Fail
         runs.extend(record.filter(|record| record.object.key == key).map(|record| record.run));
     }
     if runs.is_empty() && store.get(&keys::status(&keys::input_path(key))).await?.is_none() {
-        return Err(Failure::usage(place::unknown(key)));
+        return Err(place::unknown(store, key).await);
     }
     Ok(runs)
+}
+
+/// Held work for a program.
+fn object(work: &HeldWork) -> Value {
+    let HeldMark { attempt, slice, held, .. } = &work.mark;
+    json!({
+        "run": attempt.run, "batch": attempt.batch, "attempt": attempt.attempt, "slice": slice.to_string(), "inputs": held.inputs,
+        "at": held.at, "reason": held.reason, "message": held.message, "answered": work.answered,
+    })
 }
 
 fn name(work: &HeldWork) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use adapters::aws::Aws;
@@ -11,11 +11,14 @@ use adapters::clock::WallClock;
 use adapters::config::{Config, Role, TokenFrom};
 use adapters::dca::{Client, FixedToken, HttpTransport, RereadToken, Times, Token};
 use adapters::secrets::TokenSecret;
+use clap::Args;
+use console::Term;
 use dropcollect::engine::{Engine, EngineError, Stopped};
 use dropcollect::folder::kind::{Kind, SIMULATOR};
 use dropcollect::lock::{FolderLock, LockError};
-use dropcollect::report;
+use dropcollect::nearest::nearest;
 use dropcollect::simulator::{Scenario, Service, serve};
+use dropcollect::{report, text};
 use pipeline::keys;
 use pipeline::ledger::RunRecord;
 use pipeline::manifest::Manifest;
@@ -27,11 +30,51 @@ use tokio::net::TcpListener;
 use super::events::{Event, Places};
 use super::export::{self, Output};
 use super::progress::Progress;
-use super::screen::Log;
-use super::{Failure, RunArgs, What, exit, follow, say};
+use super::screen::{self, Log};
+use super::what::What;
+use super::{Failure, SIMULATED, Told, complain, exit, follow, say};
 
 /// Collector of simulated runs that name none.
 const SIMULATED_COLLECTOR: &str = "c_simulated";
+
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct RunArgs {
+    /// Folder that stands for the buckets and keeps all state; with --to the stack's dataset bucket, s3://…
+    /// [default: dropcollect-data, with --simulate dropcollect-simulated]
+    #[arg(long)]
+    pub(super) data: Option<PathBuf>,
+    /// Drop the files into the input bucket of a deployed stack (s3://…) and follow them there, instead of running them here
+    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["simulate", "scenario", "output"])]
+    to: Option<String>,
+    /// Use the built-in simulator instead of the API: costs nothing, needs no token
+    #[arg(long)]
+    simulate: bool,
+    /// Scenario of the simulator: a name or a TOML file
+    #[arg(long, requires = "simulate")]
+    scenario: Option<String>,
+    /// Run files again that have been run before
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Print events for programs instead of text: a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Format of the outputs (ndjson, json; default: OUTPUT_FORMAT), or a file of all records of a run, FILE.RUN.csv or FILE.RUN.parquet,
+    /// besides them
+    #[arg(long, value_name = "FORMAT")]
+    output: Option<export::Output>,
+    // Last: the heading of its last options would be that of all that follow.
+    #[command(flatten)]
+    pub(super) what: What,
+}
+
+impl RunArgs {
+    /// The folder. A trial has its own: its results must not stand for paid ones.
+    fn folder(&self) -> &Path {
+        let default = if self.simulate { SIMULATED } else { "dropcollect-data" };
+        self.data.as_deref().unwrap_or(Path::new(default))
+    }
+}
 
 pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let named = named_files(&args.what)?;
@@ -47,7 +90,8 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     if args.json {
         started(&engine, &objects, args).await?;
     }
-    let telling = Telling { events: args.json, file: args.output.and_then(Output::file) };
+    let told = if args.json { Told::Events } else { Told::Text };
+    let telling = Telling { told, file: args.output.and_then(Output::file) };
     to_the_end(&lock, &engine, &objects, telling).await
 }
 
@@ -55,7 +99,12 @@ pub(super) async fn run(args: &RunArgs) -> Result<u8, Failure> {
 pub(super) fn take(root: &Path) -> Result<FolderLock, Failure> {
     FolderLock::take(root).map_err(|error| match error {
         LockError::Taken { .. } => {
-            Failure::usage(format!("{error}: one process per folder (--data chooses another one)"))
+            Failure::usage(format!(
+                "{error}, and there is one process per folder: wait for it, or end it (Ctrl-C; nothing is lost, and the same command goes on), or choose another folder with --data"
+            ))
+        }
+        LockError::Unusable { .. } if root.is_file() => {
+            Failure::usage(format!("{} is a file: --data names a folder, which is made if there is none", root.display()))
         }
         LockError::Unusable { .. } => Failure::usage(format!("{error}: --data chooses another folder")),
     })
@@ -88,8 +137,8 @@ pub(super) async fn open(
 /// How results are told.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Telling {
-    /// In events for programs.
-    pub(super) events: bool,
+    /// For whom.
+    pub(super) told: Told,
     /// As one file of all records too.
     pub(super) file: Option<export::Kind>,
 }
@@ -99,8 +148,9 @@ pub(super) async fn to_the_end(
     lock: &FolderLock,
     engine: &Engine,
     objects: &[InputObject],
-    Telling { events, file }: Telling,
+    Telling { told, file }: Telling,
 ) -> Result<u8, Failure> {
+    let events = told == Told::Events;
     let others = engine.others(objects).await.map_err(ours)?;
     if !others.is_empty() {
         let others = others.into_iter().collect::<Vec<_>>().join(", ");
@@ -124,7 +174,7 @@ pub(super) async fn to_the_end(
     drop(progress);
     let mut worst = exit::FINE;
     for object in objects {
-        let (status, manifest) = conclude(lock, engine, object, &stopped, events).await?;
+        let (status, manifest) = conclude(lock, engine, object, &stopped, told).await?;
         worst = worst.max(status);
         // Who has interrupted one file wants no other, but the results.
         if let Some((kind, manifest)) = file.zip(manifest).filter(|_| worst != exit::INTERRUPTED) {
@@ -139,7 +189,7 @@ pub(super) fn tell(events: bool, message: &str) {
     match events {
         true => Event::Note { message }.say(),
         // Progress may stand on the terminal: it goes below.
-        false => drop(writeln!(Log, "{message}")),
+        false => drop(writeln!(Log, "{}", text::wrapped(message, screen::width(&Term::stderr())))),
     }
 }
 
@@ -172,10 +222,7 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
             return Err(Failure::usage(format!("{} is a folder: name the files in it", path.display())));
         }
         if !path.is_file() {
-            return Err(Failure::usage(format!(
-                "{}: there is no such file (paths are taken from the current folder)",
-                path.display()
-            )));
+            return Err(Failure::usage(format!("{}: there is no such file{}", path.display(), near(path))));
         }
         if !seen.insert(key.clone()) {
             return Err(Failure::usage(format!("two files have the key {key}: run them one by one, with --key")));
@@ -183,6 +230,19 @@ pub(super) fn named_files(what: &What) -> Result<Vec<(&Path, String)>, Failure> 
         named.push((path.as_path(), key));
     }
     Ok(named)
+}
+
+/// What may be meant by a file that is not there.
+fn near(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let there = std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let there = there.into_iter().flatten().flatten().filter(|entry| entry.path().is_file());
+    let names = there.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match nearest(&name, names) {
+        Some(near) => format!("; did you mean {}?", folder.join(near).display()),
+        None => " (paths are taken from the current folder)".to_owned(),
+    }
 }
 
 /// A folder keeps to one kind of runs.
@@ -296,16 +356,16 @@ async fn conclude(
     engine: &Engine,
     object: &InputObject,
     stopped: &Stopped,
-    events: bool,
+    told: Told,
 ) -> Result<(u8, Option<Manifest>), Failure> {
     let Some(manifest) = engine.manifest(object).await.map_err(ours)? else {
-        return Ok((unfinished(lock, engine, object, stopped, events).await?, None));
+        return Ok((unfinished(lock, engine, object, stopped, told).await?, None));
     };
     let key = keys::manifest(&keys::input_path(&object.key), &manifest.run);
-    if events {
+    if told == Told::Events {
         let places = Places::of(&manifest, &key, |key| engine.path(key));
         Event::Finished { run: &manifest.run, key: &object.key, manifest: &manifest, places }.say();
-    } else {
+    } else if told == Told::Text {
         let errors = manifest.failed.as_ref().and_then(|failed| File::open(engine.path(&failed.errors)).ok());
         // The summary is worth having without them.
         let reasons = errors.and_then(|file| report::reasons(BufReader::new(file)).ok()).unwrap_or_default();
@@ -319,7 +379,7 @@ async fn unfinished(
     engine: &Engine,
     object: &InputObject,
     stopped: &Stopped,
-    events: bool,
+    told: Told,
 ) -> Result<u8, Failure> {
     engine.refresh_status(object).await.map_err(ours)?;
     let (key, run) = (&object.key, object.run());
@@ -343,13 +403,15 @@ async fn unfinished(
             ),
         ),
     };
-    if events {
+    if told == Told::Events {
         Event::Unfinished { run: &run, key, message: &message }.say();
     } else {
-        if let Some(status) = engine.status(object).await.map_err(ours)? {
+        if told == Told::Text
+            && let Some(status) = engine.status(object).await.map_err(ours)?
+        {
             say(&report::progress(&status, None));
         }
-        eprintln!("{key}: {message}");
+        complain(&format!("{key}: {message}"));
     }
     Ok(status)
 }

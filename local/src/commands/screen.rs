@@ -105,6 +105,13 @@ impl Write for Log {
     }
 }
 
+/// Columns for text on this terminal; nothing if it is none. The last column stays free, for terminals that go on to the next line by
+/// themselves.
+pub(super) fn width(term: &Term) -> Option<usize> {
+    let (_, columns) = term.size_checked().filter(|_| term.is_term())?;
+    Some(usize::from(columns).saturating_sub(1)).filter(|columns| *columns > 0)
+}
+
 /// Whether text for this terminal may have colours: `NO_COLOR`, `CLICOLOR=0`, `TERM=dumb` and everything that is no terminal say no.
 pub(crate) fn colours(term: &Term) -> bool {
     term.features().colors_supported() && std::env::var_os("CLICOLOR").is_none_or(|value| value != "0")

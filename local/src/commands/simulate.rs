@@ -1,11 +1,29 @@
 //! `dropcollect simulate`.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use clap::Args;
 use dropcollect::simulator::{Scenario, Service, serve};
 use tokio::net::TcpListener;
 
-use super::{Failure, SimulateArgs, exit};
+use super::{Failure, exit};
+
+#[derive(Args)]
+pub(crate) struct SimulateArgs {
+    /// Address to serve on, such as 127.0.0.1:8080; port 0 picks a free one
+    #[arg(long)]
+    listen: std::net::SocketAddr,
+    /// Scenario: a name or a TOML file
+    #[arg(long, default_value = "default")]
+    scenario: String,
+    /// Seed, instead of the scenario's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Folder that keeps the accepted jobs, so that they survive the process
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
 
 pub(super) async fn simulate(args: SimulateArgs) -> Result<u8, Failure> {
     let mut scenario = Scenario::find(&args.scenario).map_err(|error| Failure::usage(error.to_string()))?;

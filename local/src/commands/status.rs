@@ -2,16 +2,41 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use console::{Term, truncate_str};
 use dropcollect::detail::{NoDetail, detail};
-use dropcollect::{report, table};
+use dropcollect::table::{self, Listed};
+use dropcollect::text;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use pipeline::ledger::list_all;
+use pipeline::cancel::RunCancelRecord;
+use pipeline::keys;
+use pipeline::ledger::{self, list_all};
+use pipeline::manifest::RunState;
 use pipeline::ports::Store;
 use pipeline::status::Status;
 
 use super::screen::{self, Screen};
-use super::{Failure, StatusArgs, exit, place, say};
+use super::{Failure, complain, exit, place, put};
+
+/// Runs that are read at the same time.
+const READ_AT_ONCE: usize = 16;
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// A folder (default: dropcollect-data), or s3://dataset-bucket
+    #[arg(default_value = "dropcollect-data")]
+    place: String,
+    /// Print the status objects as JSON lines; with --run the manifest, or as long as there is none the status
+    #[arg(long)]
+    json: bool,
+    /// Tell everything about one run: its id, or an input key (then its newest run)
+    #[arg(long, value_name = "RUN|KEY")]
+    run: Option<String>,
+    /// Look again every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
+}
 
 pub(super) async fn status(args: &StatusArgs) -> Result<u8, Failure> {
     let store = place::reader(&args.place).await?;
@@ -54,7 +79,7 @@ async fn watch(args: &StatusArgs, store: &dyn Store, pause: Duration) -> Result<
 /// No runs are no lines for a program.
 fn say_lines(text: &str) {
     if !text.is_empty() {
-        say(text);
+        put(text);
     }
 }
 
@@ -74,14 +99,16 @@ async fn text(args: &StatusArgs, store: &dyn Store) -> Result<String, Failure> {
     let term = Term::stdout();
     let colours = screen::colours(&term);
     if let Some(named) = &args.run {
-        let detail = detail(store, named).await.map_err(|problem| match problem {
-            NoDetail::Port(error) => error.into(),
-            asked => Failure::usage(asked.to_string()),
-        })?;
+        let detail = match detail(store, named).await {
+            Ok(detail) => detail,
+            Err(NoDetail::NoKey(named)) => return Err(place::unknown(store, &named).await),
+            Err(NoDetail::Port(error)) => return Err(error.into()),
+            Err(none) => return Err(Failure::usage(none.to_string())),
+        };
         if args.json {
             return detail.json().map_err(|error| Failure::ours(error.to_string()));
         }
-        let text = detail.text(&args.place);
+        let text = text::wrapped(&detail.text(&args.place), screen::width(&term));
         return Ok(if colours { paint(&text, detail.state()) } else { text });
     }
     let runs = runs(store).await?;
@@ -90,17 +117,16 @@ async fn text(args: &StatusArgs, store: &dyn Store) -> Result<String, Failure> {
         return Ok(lines.join("\n"));
     }
     if runs.is_empty() {
-        return Ok(format!("no runs in {}", args.place));
+        return Ok(text::wrapped(&format!("no runs in {}", args.place), screen::width(&term)));
     }
-    Ok(match term.is_term() {
-        // The last column stays free, for terminals that go on to the next line by themselves.
-        true => table::fitting(&runs, Timestamp::now(), usize::from(term.size().1).saturating_sub(1), colours),
-        false => report::table(&runs).trim_end().to_owned(),
+    Ok(match screen::width(&term) {
+        Some(width) => table::fitting(&runs, Timestamp::now(), width, colours),
+        None => table::full(&runs).trim_end().to_owned(),
     })
 }
 
 /// The state in the first line, which follows the key.
-fn paint(text: &str, state: pipeline::manifest::RunState) -> String {
+fn paint(text: &str, state: RunState) -> String {
     let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
     match head.rsplit_once(": ") {
         Some((key, words)) => format!("{key}: {}\n{rest}", table::paint(words, state)),
@@ -108,15 +134,29 @@ fn paint(text: &str, state: pipeline::manifest::RunState) -> String {
     }
 }
 
-async fn runs(store: &dyn Store) -> Result<Vec<Status>, Failure> {
-    let mut runs: Vec<Status> = Vec::new();
-    for key in list_all(store, "status/").await? {
-        let Some(stored) = store.get(&key).await? else { continue };
-        match serde_json::from_slice(&stored.body) {
-            Ok(status) => runs.push(status),
-            Err(error) => eprintln!("{key}: not readable: {error}"),
-        }
-    }
-    runs.sort_by_key(|status| status.started_at);
+async fn runs(store: &dyn Store) -> Result<Vec<Listed>, Failure> {
+    let keys = list_all(store, "status/").await?;
+    let read = stream::iter(&keys).map(|key| listed(store, key));
+    let mut runs: Vec<Listed> =
+        read.buffered(READ_AT_ONCE).try_filter_map(async |listed| Ok(listed)).try_collect().await?;
+    runs.sort_by_key(|run| run.status.started_at);
     Ok(runs)
+}
+
+/// The run of a status object, if that is there and can be read.
+async fn listed(store: &dyn Store, key: &str) -> Result<Option<Listed>, Failure> {
+    let Some(stored) = store.get(key).await? else { return Ok(None) };
+    let status: Status = match serde_json::from_slice(&stored.body) {
+        Ok(status) => status,
+        Err(error) => {
+            complain(&format!("{key}: not readable: {error}"));
+            return Ok(None);
+        }
+    };
+    // What is complete or was rejected had nothing left that could have been stopped.
+    let cancelled: Option<RunCancelRecord> = match status.state {
+        RunState::Complete | RunState::Rejected => None,
+        _ => ledger::read(store, &keys::run_cancel(&status.run)).await?,
+    };
+    Ok(Some(Listed { status, cancelled_at: cancelled.map(|record| record.at) }))
 }

@@ -1,8 +1,23 @@
 //! `dropcollect why`.
 
+use clap::Args;
 use dropcollect::why::{self, Asked, NoStory};
 
-use super::{Failure, WhyArgs, exit, place, say};
+use super::{Failure, exit, place, put, say};
+
+#[derive(Args)]
+pub(crate) struct WhyArgs {
+    /// Id of a run, or an input key (then its newest run)
+    run: String,
+    /// Line of the file, from 1; or a text, such as a URL, for the first row that has it
+    row: String,
+    /// A folder, or s3://dataset-bucket
+    #[arg(long = "data", default_value = "dropcollect-data")]
+    place: String,
+    /// Print the story as JSON
+    #[arg(long)]
+    json: bool,
+}
 
 pub(super) async fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let store = place::reader(&args.place).await?;
@@ -16,9 +31,9 @@ pub(super) async fn why(args: &WhyArgs) -> Result<u8, Failure> {
         asked => Failure::usage(asked.to_string()),
     })?;
     let at = |key: &str| format!("{}/{key}", args.place.trim_end_matches('/'));
-    say(&match args.json {
-        true => serde_json::to_string(&story).map_err(|error| Failure::ours(error.to_string()))?,
-        false => story.text(&at),
-    });
+    match args.json {
+        true => put(&serde_json::to_string(&story).map_err(|error| Failure::ours(error.to_string()))?),
+        false => say(&story.text(&at)),
+    }
     Ok(exit::FINE)
 }

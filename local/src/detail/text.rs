@@ -42,7 +42,7 @@ impl Detail {
         }
         self.held_work(&mut text);
         if !self.unseen.is_empty() {
-            let _ = writeln!(text, "  not counted {}: too many to be read for this", self.unseen.join(", "));
+            let _ = writeln!(text, "  left out    {}: too many to be read for this", self.unseen.join(", "));
         }
         let mut title = "next";
         for next in self.next(root, &place) {
@@ -68,6 +68,9 @@ impl Detail {
             let _ = writeln!(text, "  started     {from:.0}, known up to {to:.0}, {} later", between(from, to));
         } else if let Some(record) = &self.record {
             let _ = writeln!(text, "  started     {:.0}", record.started_at);
+        }
+        if let Some(at) = self.cancelled_at {
+            let _ = writeln!(text, "  cancelled   {at:.0}");
         }
         text
     }

@@ -33,6 +33,11 @@ const FIXES: [(&str, &str); 13] = [
     ("dispatch failure", "check the network, AWS_REGION and AWS_ENDPOINT_URL"),
 ];
 
+/// What to do about an error of AWS, if its words tell.
+pub fn advice(said: &str) -> Option<&'static str> {
+    FIXES.iter().find(|(needle, _)| said.contains(needle)).map(|(_, fix)| *fix)
+}
+
 /// The bucket, what is in it, and the queues.
 pub(super) async fn checks(asked: &Asked, bucket: &str, lookup: Lookup<'_>, clock: &dyn Clock) -> Vec<Check> {
     let Ok(config) = only(lookup, &["AWS_", "POLL_QUEUE_URL", "RETRY_QUEUE_URL"]) else {

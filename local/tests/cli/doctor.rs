@@ -25,8 +25,6 @@ fn doctor(place: &Place, variables: &[(&str, &str)], arguments: &[&str]) -> Done
     command.envs(variables.iter().copied());
     let done = place.finish(command);
     assert!(!done.out.contains("s3cr3t") && done.err.is_empty(), "{done:#?}");
-    let fits = |line: &str| line.len() <= 80 || line.trim_start().split(' ').count() < 2 || line.starts_with('{');
-    assert!(done.out.lines().all(fits), "{}", done.out);
     Done { out: done.out.replace("\n         ", " "), ..done }
 }
 

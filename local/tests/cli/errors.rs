@@ -20,8 +20,21 @@ fn wrong_usage_is_told_before_anything_is_paid() {
         Usage(&["two.csv"], &[TOKEN, NOWHERE], &["rejected, nothing was triggered", "no collector", "--collector"]),
         Usage(&["two.csv", "--simulate", "--collector", "shop"], &[], &["\"shop\"", "collector id: c_"]),
         Usage(&["table.xlsx", "--simulate"], &[], &["\"table.xlsx\" has no known extension", ".csv"]),
-        Usage(&["empty.csv", "--simulate"], &[], &["empty.csv: rejected", "the file is empty"]),
-        Usage(&["missing.csv", "--simulate"], &[], &["missing.csv: there is no such file"]),
+        Usage(&["empty.csv", "--simulate"], &[], &["empty.csv: rejected", "the file is empty; add at least one input"]),
+        Usage(&["missing.csv", "--simulate"], &[], &["missing.csv: there is no such file (paths are taken from"]),
+        Usage(&["tow.csv", "--simulate"], &[], &["tow.csv: there is no such file; did you mean two.csv?"]),
+        Usage(&["folder/TWO.CSV", "--simulate"], &[], &["there is no such file; did you mean folder/two.csv?"]),
+        Usage(&["utf16.csv", "--simulate"], &[], &["utf16.csv: rejected", "UTF-16", "iconv -f UTF-16 -t UTF-8"]),
+        Usage(
+            &["two.csv"],
+            &[TOKEN, ("SPENDING_LIMITS", "day=many")],
+            &["SPENDING_LIMITS is \"day=many\"", "such as day=10000"],
+        ),
+        Usage(
+            &["two.csv"],
+            &[TOKEN, ("SPENDING_LIMITS", "week=5")],
+            &["SPENDING_LIMITS is \"week=5\"", "file=N, day=N or month=N"],
+        ),
         Usage(&["folder", "--simulate"], &[], &["folder is a folder: name the files in it"]),
         Usage(&["two.csv", "folder/two.csv", "--simulate"], &[], &["two files have the key two.csv", "--key"]),
         Usage(&["two.csv", "urls.txt", "--key", "k", "--simulate"], &[], &["--key names one file"]),
@@ -50,6 +63,7 @@ fn wrong_usage_is_told_before_anything_is_paid() {
         }
         place.file("urls.txt", "https://shop.example/1\n");
         place.file("empty.csv", "");
+        place.file("utf16.csv", b"\xff\xfeu\0r\0l\0\n\0");
         let mut command = place.run(arguments);
         command.envs(variables.iter().copied());
         let done = place.finish(command);
@@ -61,6 +75,49 @@ fn wrong_usage_is_told_before_anything_is_paid() {
     let place = Place::new();
     place.finish(place.command(&["status", "data"])).expect(2, &["data is no folder: nothing has been run there"]);
     place.finish(place.command(&["simulate", "--listen", "nowhere"])).expect(2, &["--listen"]);
+    place.file("a.csv", TWO);
+    let onto = place.command(&["run", "a.csv", "--simulate", "--data", "a.csv"]);
+    place.finish(onto).expect(2, &["a.csv is a file: --data names a folder"]);
+}
+
+#[test]
+fn a_name_that_is_mistyped_is_told_with_what_is_there() {
+    let place = Place::new();
+    let run = place.simulated("urls.txt", 2, &[])["run"].as_str().unwrap().to_owned();
+    for (named, meant) in [("url.txt", "urls.txt"), ("ulrs.txt", "urls.txt"), (&run[..6], run.as_str())] {
+        let told =
+            format!("{named} is neither the id of a run nor an input key that was run here: did you mean {meant}?");
+        for command in [
+            ["status", "data", "--run", named],
+            ["retry", named, "--data", "data"],
+            ["cancel", named, "--data", "data"],
+        ] {
+            place.finish(place.command(&command)).expect(2, &[&told]);
+        }
+        place.finish(place.command(&["why", named, "1", "--data", "data"])).expect(2, &[&told]);
+    }
+    let done = place.finish(place.command(&["status", "data", "--run", "hotels.json"]));
+    assert!(!done.expect(2, &["hotels.json is neither"]).err.contains("did you mean"), "{done:?}");
+}
+
+#[test]
+fn a_stack_without_region_or_credentials_says_what_to_set() {
+    let place = Place::new();
+    let status = |variables: &[(&str, &str)]| {
+        let mut command = place.command(&["status", "s3://bucket"]);
+        command.env("AWS_EC2_METADATA_DISABLED", "true").envs(variables.iter().copied());
+        place.finish(command)
+    };
+    status(&[]).expect(2, &["region must be set", "set AWS_REGION to the stack's region", "dropcollect doctor"]);
+    status(&[("AWS_REGION", "us-east-1")])
+        .expect(2, &["loading credentials", "log in to AWS: set AWS_PROFILE, or AWS_ACCESS_KEY_ID"]);
+    let nobody = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+    ];
+    status(&nobody).expect(70, &["dispatch failure", "check the network, AWS_REGION and AWS_ENDPOINT_URL"]);
 }
 
 /// A collector that demonstrates a problem, further arguments, exit status, words of the report, and the code of both inputs if the

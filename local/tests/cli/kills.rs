@@ -123,8 +123,11 @@ fn ctrl_c_ends_it_and_a_second_process_keeps_out() {
     let mut running = place.start(command("urls.txt"));
     running.until("an accepted trigger", |_| (simulator.accepted() > 0).then_some(()));
     running.until("a status", |_| place.path("data/status/urls.txt.json").exists().then_some(()));
-    let holder = format!("data is in use by process {}", running.id());
-    place.finish(command("urls.txt")).expect(2, &[&holder, "--data chooses another"]);
+    let holder = format!(
+        "data is in use by process {}, and there is one process per folder: wait for it, or end it",
+        running.id()
+    );
+    place.finish(command("urls.txt")).expect(2, &[&holder, "choose another folder with --data"]);
     place.finish(place.command(&["status", "data"])).expect(0, &["running", "urls.txt"]);
     running.interrupt();
     running.finish().expect(130, &["interrupted", "run the same command again"]);

@@ -116,7 +116,7 @@ const WHOLE: &[Whole] = &[
     Whole("semicolons.csv", b"url;x\nhttps://a.example/1;2\n", &["the header has one column", "separated by"]),
     Whole("header.csv", b"url,x\n", &["the file has no rows"]),
     Whole("object.json", b"{\"url\":\"https://a.example/1\"}", &["must be one JSON array", ".ndjson"]),
-    Whole("utf16.txt", b"\xff\xfeh\0t\0t\0p\0", &["UTF-16", "save it as UTF-8"]),
+    Whole("utf16.txt", b"\xff\xfeh\0t\0t\0p\0", &["UTF-16", "save it as UTF-8", "iconv -f UTF-16 -t UTF-8"]),
     Whole("plain.csv.gz", b"url\nhttps://a.example/1\n", &["the extension says gzip", "not compressed"]),
     Whole("zip.csv", b"PK\x03\x04\x14\x00\x08\x00", &["the file begins like"]),
 ];

@@ -7,8 +7,8 @@ use std::process::Command;
 use crate::support::{Done, Place, Simulator, side_by_side};
 
 /// A terminal that a command ran on: what it wrote, and how it ended.
-struct Seen {
-    done: Done,
+pub(crate) struct Seen {
+    pub(crate) done: Done,
     raw: Vec<u8>,
     size: (u16, u16),
 }
@@ -18,7 +18,7 @@ const DRAWN: &[u8] = b"\x1b[J";
 
 impl Place {
     /// Runs the command on a terminal of this size, where Ctrl-C is typed when `words` are to be seen.
-    fn on_terminal(&self, command: &Command, size: (u16, u16), words: &str) -> Seen {
+    pub(crate) fn on_terminal(&self, command: &Command, size: (u16, u16), words: &str) -> Seen {
         let mut terminal = Command::new("python3");
         terminal.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/terminal.py"));
         terminal.args([&size.0.to_string(), &size.1.to_string(), words]);

@@ -16,7 +16,7 @@ pub enum FileProblem {
         name: String,
     },
     /// No bytes, or nothing but white space.
-    #[error("the file is empty")]
+    #[error("the file is empty; add at least one input")]
     Empty,
     /// A header, brackets or comments, and nothing else.
     #[error("the file has no rows; add at least one input")]
@@ -28,7 +28,7 @@ pub enum FileProblem {
         found: &'static str,
     },
     /// UTF-16 or UTF-32.
-    #[error("the file is {encoding}; save it as UTF-8")]
+    #[error("the file is {encoding}; save it as UTF-8 (Excel: \"CSV UTF-8\"; a shell: iconv -f {encoding} -t UTF-8)")]
     WrongEncoding {
         /// Its name.
         encoding: &'static str,

@@ -29,7 +29,7 @@ use self::parquet::ParquetFile;
 use self::runs::Runs;
 use self::shape::Table;
 use super::events::Event;
-use super::{Failure, exit, say};
+use super::{Failure, complain, exit, say};
 
 /// Fields that a note names.
 const NOTES_SHOWN: usize = 10;
@@ -147,7 +147,7 @@ async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
         // First, so that it is listened for before anything is written.
         biased;
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("Interrupted: nothing is left of the file that was not whole.");
+            complain("Interrupted: nothing is left of the file that was not whole.");
             None
         }
         done = work => Some(done),
@@ -202,7 +202,7 @@ pub(super) async fn beside(store: &FolderStore, manifest: &Manifest, kind: Kind,
             );
             match events {
                 true => Event::Note { message: &message }.say(),
-                false => eprintln!("dropcollect: {message}"),
+                false => complain(&format!("dropcollect: {message}")),
             }
             exit::OURS
         }

@@ -9,7 +9,7 @@ use pipeline::ports::{Chunks, Inputs, Store};
 use pipeline::status::Status;
 use pipeline::words::{InputObject, RunId};
 
-use super::super::{Failure, place};
+use super::super::{Failure, complain, place};
 use super::records::{Each, Records};
 
 /// Where the runs are.
@@ -90,7 +90,7 @@ impl Runs {
             let key = &status.input.key;
             match self.finished(&keys::input_path(key), &status.run, key).await {
                 Ok(manifest) => found.push(manifest),
-                Err(failure) => eprintln!("left out: {}", failure.message),
+                Err(failure) => complain(&format!("left out: {}", failure.message)),
             }
         }
         if found.is_empty() {
