@@ -142,7 +142,7 @@ mod tests {
     fn prose_goes_on_below_its_indentation() {
         assert_eq!(
             wrapped("problem  token: it is not set\n         -> set it to an API key", Some(24)),
-            "problem  token: it is\n         not set\n         -> set it to\n         an API key"
+            "problem  token: it is\n         not set\n         -> set it to an\n         API key"
         );
         assert_eq!(
             wrapped("dropcollect: url.txt: there is no such file\n", Some(30)),

@@ -208,16 +208,14 @@ pub(crate) struct Failure {
 impl From<PortError> for Failure {
     /// Trouble of the disk, of S3 or of SQS.
     fn from(error: PortError) -> Self {
-        let said = format!("{error}: {}", error.source);
         let look = "`dropcollect doctor` looks for what is wrong (a stack's with --data s3://…)";
-        match doctor::advice(&error.source.to_string()) {
-            // The network may be back in a moment; everything else is a setting.
-            Some(fix) if said.contains("dispatch failure") && fix.contains("network") => {
-                Self::ours(format!("{said}\n{fix}; {look}"))
-            }
-            Some(fix) => Self::usage(format!("{said}\n{fix}; {look}")),
-            None => Self::ours(format!("{said}\n{look}")),
-        }
+        let said = error.source.to_string();
+        let Some(fix) = doctor::advice(&said) else { return Self::ours(format!("{error}: {said}\n{look}")) };
+        // What follows the first line is where the SDK has looked for credentials, place by place.
+        let short = said.lines().next().unwrap_or_default().trim_end_matches(" Attempted:");
+        let message = format!("{error}: {}\n{fix}; {look}", short.trim_start_matches("dispatch failure: other: "));
+        // The network may be back in a moment; everything else is a setting.
+        if fix.contains("network") { Self::ours(message) } else { Self::usage(message) }
     }
 }
 

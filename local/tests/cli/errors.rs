@@ -110,7 +110,7 @@ fn a_stack_without_region_or_credentials_says_what_to_set() {
     };
     status(&[]).expect(2, &["region must be set", "set AWS_REGION to the stack's region", "dropcollect doctor"]);
     status(&[("AWS_REGION", "us-east-1")])
-        .expect(2, &["loading credentials", "log in to AWS: set AWS_PROFILE, or AWS_ACCESS_KEY_ID"]);
+        .expect(2, &["no credentials found", "log in to AWS: set AWS_PROFILE, or AWS_ACCESS_KEY_ID"]);
     let nobody = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "x"),
