@@ -47,6 +47,7 @@ ELSEWHERE = [
 # What is another time, another machine or another folder.
 VARIES = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "TIME"),
+    (re.compile(r"^\d{4}-\d\d-\d\d  ", re.M), "DAY  "),
     (re.compile(r"\bj_[a-z0-9]+"), "j_ID"),
     (re.compile(r"took \d+ (s|min)"), "took TIME"),
     (re.compile(r"for linux, \w+|for macos, \w+"), "for SYSTEM"),

@@ -56,11 +56,12 @@ def measure():
     spans = {span: part(10_000, 10, span) for span in SPANS}
     million = part(1_000_000, 1_000, 600)
     failing = part(10_000, 10, 600, 0.1)
+    limited = part(10_000, 10, 600, limits="day=1000000,month=1000000")
     return "\n\n".join(
         [
             ASSUMED.format(sdk=sdk * 1000),
             per_collections({f"jobs of {SPANS[span]}": said for span, said in spans.items()}
-                            | {"10 min, a tenth of the inputs fails at first": failing}, sdk),
+                            | {"10 min, a tenth of the inputs fails at first": failing, "10 min, with limits of a day and a month": limited}, sdk),
             beside(spans, sdk),
             million_inputs(million, sdk),
             GROWTH + "\n\n" + growth(sizes),
@@ -90,8 +91,8 @@ DEFAULTS = (
 )
 
 
-def part(inputs, batch, seconds, failing=0, concurrency=10):
-    return lab.run([lab.binary(), "cost", inputs, batch, seconds, failing, concurrency]).said
+def part(inputs, batch, seconds, failing=0, concurrency=10, limits=""):
+    return lab.run([lab.binary(), "cost", inputs, batch, seconds, failing, concurrency, *filter(None, [limits])]).said
 
 
 def total(calls, names):

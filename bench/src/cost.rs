@@ -25,14 +25,17 @@ use crate::functions::{Functions, InMemory, Parts, Queue, jobs, lines, on_paused
 /// One run over memory: inputs, inputs of a batch, seconds of a job, the share of inputs that fail at first, and how many messages of a queue
 /// are worked on at a time.
 pub(crate) fn in_memory(arguments: &[String]) -> Result<Value> {
-    let [inputs, batch, seconds, failing, concurrency] = arguments else {
-        anyhow::bail!("INPUTS BATCH SECONDS FAILING CONCURRENCY")
+    let [inputs, batch, seconds, failing, concurrency, limits @ ..] = arguments else {
+        anyhow::bail!("INPUTS BATCH SECONDS FAILING CONCURRENCY [SPENDING_LIMITS]")
     };
     let (inputs, batch, seconds) = (inputs.parse()?, batch.parse()?, seconds.parse()?);
     let (scenario, concurrency) = (jobs(seconds, 0.0, failing.parse()?)?, concurrency.parse()?);
     let began = Instant::now();
     on_paused_time(async {
-        let world = InMemory::new(scenario, policy(batch))?.with_concurrency(concurrency);
+        let mut world = InMemory::new(scenario, policy(batch))?.with_concurrency(concurrency);
+        if let Some(limits) = limits.first() {
+            world.functions.pipeline.limits = limits.parse()?;
+        }
         let object = world.drop_file(inputs)?;
         let started = tokio::time::Instant::now();
         let manifest = world.run(&object).await?;

@@ -12,6 +12,8 @@ use crate::engine::Waiting;
 
 /// Reasons of failures that a summary shows.
 const REASONS_SHOWN: usize = 5;
+/// Codes for which inputs were triggered again that it shows.
+const CODES_SHOWN: usize = 3;
 
 /// How far the inputs of a run are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,8 +174,8 @@ pub(crate) fn paid(text: &mut String, spent: &Spent) {
         codes.sort_by(|one, other| other.1.cmp(one.1).then(one.0.cmp(other.0)));
         let again: u64 = spent.again.values().sum();
         let shown: Vec<String> =
-            codes.iter().take(REASONS_SHOWN).map(|(code, count)| format!("{code} {count}")).collect();
-        let more = if codes.len() > REASONS_SHOWN { ", …" } else { "" };
+            codes.iter().take(CODES_SHOWN).map(|(code, count)| format!("{code} {count}")).collect();
+        let more = if codes.len() > CODES_SHOWN { ", …" } else { "" };
         let _ = write!(text, ", {again} of them again ({}{more})", shown.join(", "));
     }
     let _ = writeln!(text, "; {} brought no record", spent.for_nothing);

@@ -19,7 +19,7 @@ fn tell(what: &str) {
 #[test]
 fn fifty_handlers_race_for_a_limit_and_some_die() {
     let (mut worlds, mut killed, mut accepted, mut full) = (0, 0, 0, 0);
-    for plan in (100_000..100_600).map(Plan::of).filter(Plan::races_for_a_limit) {
+    for plan in (100_000..101_000).map(Plan::of).filter(Plan::races_for_a_limit) {
         let (world, result) = explore(&plan);
         if let Err(broken) = result {
             panic!("{plan:?}: {broken}");

@@ -11,7 +11,7 @@ pub const SIMULATOR: &str = ".dropcollect/simulator";
 /// The queues of a folder that work was begun in.
 const QUEUE: &str = ".dropcollect/queue";
 /// What lies in a folder beside [`PRIVATE`]: the first segments of all keys.
-const OWN: [&str; 7] = ["output", "failed", "status", "late", "ledger", "control", "accounts"];
+const OWN: [&str; 7] = ["output", "failed", "status", "accounts", "late", "ledger", "control"];
 
 /// A folder is for simulated runs or for real ones: otherwise the result of a trial would stand for a paid one, and work that was begun
 /// against the simulator would go on against the API.
