@@ -17,6 +17,7 @@ mod run;
 pub(crate) mod screen;
 mod simulate;
 mod status;
+mod web;
 mod why;
 
 use std::collections::BTreeMap;
@@ -334,6 +335,9 @@ pub(crate) struct StatusArgs {
     /// Look again every so many seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
+    /// Write the status page anew and print where it is: the address of a file, or for an hour that of the object in S3
+    #[arg(long, conflicts_with_all = ["json", "run", "watch"])]
+    web: bool,
 }
 
 #[derive(Args)]

@@ -6,14 +6,18 @@ use console::{Term, truncate_str};
 use dropcollect::detail::{NoDetail, detail};
 use dropcollect::{report, table};
 use jiff::Timestamp;
+use pipeline::keys;
 use pipeline::ledger::list_all;
 use pipeline::ports::Store;
 use pipeline::status::Status;
 
 use super::screen::{self, Screen};
-use super::{Failure, StatusArgs, exit, place, say};
+use super::{Failure, StatusArgs, exit, place, say, web};
 
 pub(super) async fn status(args: &StatusArgs) -> Result<u8, Failure> {
+    if args.web {
+        return web::web(&args.place).await;
+    }
     let store = place::reader(&args.place).await?;
     match args.watch {
         None => say_lines(&text(args, &*store).await?),
@@ -110,7 +114,7 @@ fn paint(text: &str, state: pipeline::manifest::RunState) -> String {
 
 async fn runs(store: &dyn Store) -> Result<Vec<Status>, Failure> {
     let mut runs: Vec<Status> = Vec::new();
-    for key in list_all(store, "status/").await? {
+    for key in list_all(store, keys::STATUSES).await?.into_iter().filter(|key| *key != keys::PAGE) {
         let Some(stored) = store.get(&key).await? else { continue };
         match serde_json::from_slice(&stored.body) {
             Ok(status) => runs.push(status),
