@@ -45,7 +45,7 @@ pub struct Page {
     /// When it was written.
     pub updated_at: Timestamp,
     /// The newest runs: those that are not over first, then by their beginnings, the newest first.
-    pub runs: Vec<Shown>,
+    pub shown: Vec<Shown>,
 }
 
 /// What stands beside the runs.
@@ -123,7 +123,7 @@ impl<'a> Update<'a> {
             if when == When::Due && fresh {
                 return Ok(());
             }
-            let mut page = known.unwrap_or(Page { v: ledger::VERSION, updated_at: self.now, runs: Vec::new() });
+            let mut page = known.unwrap_or(Page { v: ledger::VERSION, updated_at: self.now, shown: Vec::new() });
             let mut changed = false;
             for news in news {
                 changed |= page.enter(news);
@@ -202,7 +202,7 @@ impl<'a> Update<'a> {
 impl Page {
     /// Whether the page knows what became of the run.
     pub fn is_over(&self, run: &RunId) -> bool {
-        self.runs.iter().any(|shown| shown.status.run == *run && shown.is_over())
+        self.shown.iter().any(|shown| shown.status.run == *run && shown.is_over())
     }
 
     /// Takes what is told of a run; whether that is news. Telling it again, or in another order, comes to the same.
@@ -211,8 +211,8 @@ impl Page {
             News::Live(status, _) => (&status.run, status.updated_at),
             News::Over(_, manifest) => (&manifest.run, manifest.finished_at),
         };
-        let place = self.runs.iter().position(|shown| shown.status.run == *run);
-        let before = place.and_then(|place| self.runs.get(place));
+        let place = self.shown.iter().position(|shown| shown.status.run == *run);
+        let before = place.and_then(|place| self.shown.get(place));
         let older = |before: &Shown| matches!(news, News::Live(..)) && before.status.updated_at >= at;
         if before.is_some_and(|before| before.is_over() || older(before)) {
             return false;
@@ -222,11 +222,11 @@ impl Page {
             News::Over(path, manifest) => Shown::over(path, manifest),
         };
         if let Some(place) = place {
-            self.runs.remove(place);
+            self.shown.remove(place);
         }
-        self.runs.push(shown);
-        self.runs.sort_by_key(|shown| (shown.is_over(), std::cmp::Reverse(shown.status.started_at)));
-        self.runs.truncate(RUNS_MAX);
+        self.shown.push(shown);
+        self.shown.sort_by_key(|shown| (shown.is_over(), std::cmp::Reverse(shown.status.started_at)));
+        self.shown.truncate(RUNS_MAX);
         true
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn span(from: i64, to: i64, seconds: i64, kind: &str) -> Markup {
     drawing(
         10,
         html! {
-            @for quarter in [250, 500, 750] { rect class="grid" x=(quarter) width="1" height="10" {} }
+            rect class="track" width="1000" height="10" {}
             rect class=(kind) x=(units(begin)) width=(units(width)) height="10" {}
         },
     )

@@ -29,9 +29,12 @@ pub(super) fn run(shown: &Shown) -> Markup {
             (charts::pace(&shown.pace))
         }
         @if !shown.collections.is_empty() { (time_line(shown)) }
-        @if !shown.failures.is_empty() {
+        @if !shown.failures.is_empty() || !status.spent.again.is_empty() {
             h3 { "Failures" }
-            div.pair { (failures(&shown.failures)) }
+            div.pair {
+                (failures(&shown.failures))
+                (counts("Triggered again after", "again", &status.spent.again, 0, ""))
+            }
         }
         (files(shown))
     }
@@ -91,9 +94,6 @@ fn spent(spent: &Spent) -> Markup {
                 tr { th scope="row" { "Page loads" } td.chart { (charts::bar(spent.page_loads, most, "accent")) } td.number { (figure("page_loads", spent.page_loads)) } }
                 tr { th scope="row" { "Inputs triggered" } td.chart { (charts::bar(spent.inputs, most, "accent")) } td.number { (figure("triggered", spent.inputs)) } }
                 tr { th scope="row" { "For nothing" } td.chart { (charts::bar(spent.for_nothing, most, "bad")) } td.number { (figure("for_nothing", spent.for_nothing)) } }
-                @for (code, count) in &spent.again {
-                    tr { th scope="row" { "Again after " code { (foreign(code)) } } td.chart { (charts::bar(*count, most, "wait")) } td.number data-again=(code) { (figure("again", *count)) } }
-                }
             }
         }
     }
@@ -161,18 +161,19 @@ fn counts(
     others: &str,
 ) -> Markup {
     let whole = counts.values().sum::<u64>() + other;
+    let kind = if name == "again" { "wait" } else { "bad" };
     let mut sorted: Vec<(&String, &u64)> = counts.iter().collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let rest = sorted.split_off(FAILURES_MAX.min(sorted.len()));
     other += rest.iter().map(|(_, count)| **count).sum::<u64>();
     html! {
-        table.shares {
+        @if whole > 0 { table.shares {
             caption { (caption) }
             tbody {
                 @for (text, count) in sorted {
                     tr {
                         th scope="row" { code { (foreign(text)) } }
-                        td.chart { (charts::bar(*count, whole, "bad")) }
+                        td.chart { (charts::bar(*count, whole, kind)) }
                         td.number data-name=(text) { (figure(name, *count)) }
                     }
                 }
@@ -180,7 +181,7 @@ fn counts(
                     tr { th scope="row" { (others) } td.chart { (charts::bar(other, whole, "none")) } td.number { (figure(&format!("other_{name}s"), other)) } }
                 }
             }
-        }
+        } }
     }
 }
 

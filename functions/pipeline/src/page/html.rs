@@ -64,7 +64,7 @@ fn policy() -> String {
 }
 
 fn title(page: &Page, beside: &Beside) -> String {
-    let open = page.runs.iter().filter(|shown| !shown.is_over()).count();
+    let open = page.shown.iter().filter(|shown| !shown.is_over()).count();
     let state = match (&beside.switch, open) {
         (Some(_), _) => "paused".to_owned(),
         (None, 0) => "all runs are over".to_owned(),
@@ -87,7 +87,7 @@ fn paused(switch: &Switch) -> Markup {
 }
 
 fn overview(page: &Page) -> Markup {
-    let sum = |count: fn(&Shown) -> u64| page.runs.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&Shown) -> u64| page.shown.iter().map(count).sum::<u64>();
     let tiles = [
         ("Runs under way", "open", sum(|shown| u64::from(!shown.is_over()))),
         ("Inputs with records", "with_records", sum(|shown| shown.status.inputs.with_records)),
@@ -144,9 +144,9 @@ fn runs(page: &Page) -> Markup {
     html! {
         section aria-labelledby="runs" {
             h2 #runs { "Runs" }
-            @if page.runs.is_empty() { p.note { "Nothing has been run yet." } }
+            @if page.shown.is_empty() { p.note { "Nothing has been run yet." } }
             ol.runs {
-                @for (at, shown) in page.runs.iter().enumerate() { li { (run(shown, at == 0)) } }
+                @for (at, shown) in page.shown.iter().enumerate() { li { (run(shown, at == 0)) } }
             }
         }
     }
@@ -167,7 +167,7 @@ fn run(shown: &Shown, open: bool) -> Markup {
                 (charts::progress(counts))
                 span.sum {
                     span { (grouped(done)) " of " (counted(counts.read, "row")) @if !status.file_read { " so far" } }
-                    span { (counted(status.records, "record")) }
+                    span { (figure("records", status.records)) @if status.records == 1 { " record" } @else { " records" } }
                     @if counts.failed > 0 { span.bad { (grouped(counts.failed)) " failed" } }
                     @if counts.held > 0 { span.wait { (grouped(counts.held)) " held" } }
                 }
@@ -191,7 +191,7 @@ pub(super) fn state(state: RunState) -> (&'static str, &'static str) {
 /// Failures of all runs on the page.
 fn failures(page: &Page) -> Markup {
     let mut all = Failures::default();
-    for failures in page.runs.iter().map(|shown| &shown.failures) {
+    for failures in page.shown.iter().map(|shown| &shown.failures) {
         for (code, count) in &failures.codes {
             *all.codes.entry(code.clone()).or_default() += count;
         }
