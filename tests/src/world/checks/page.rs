@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use pipeline::keys;
 use pipeline::manifest::Manifest;
 use pipeline::page::{INTERVAL_SECONDS, Page, RUNS_MAX, Shown, renew};
-use pipeline::ports::{ObjectInfo, Store};
+use pipeline::ports::{Clock, ObjectInfo, Store};
 use pipeline::schedule::seconds_between;
 use serde_json::Value;
 
