@@ -111,9 +111,14 @@ pub fn done(run: &RunId, batch: u32) -> String {
     format!("{}{batch:06}.json", done_block(run, block_of(batch)))
 }
 
+/// Prefix of the terminal records of all batches.
+pub fn all_done(run: &RunId) -> String {
+    format!("ledger/runs/{run}/done/")
+}
+
 /// Prefix of the terminal records of one block of batches.
 pub fn done_block(run: &RunId, block: u32) -> String {
-    format!("ledger/runs/{run}/done/{block:05}/")
+    format!("{}{block:05}/", all_done(run))
 }
 
 /// Prefix of what is known so far of the batches of a block that go on with another attempt.

@@ -20,7 +20,7 @@ pub use shown::{Pace, Shown, Span};
 
 use crate::Pipeline;
 use crate::keys;
-use crate::ledger::{self, OverRecord, RunRecord};
+use crate::ledger::{self, DoneRecord, OverRecord, RunRecord};
 use crate::manifest::Manifest;
 use crate::pause::{self, Switch};
 use crate::ports::{ObjectInfo, PortError, Store, Written};
@@ -34,6 +34,8 @@ use crate::words::RunId;
 pub const RUNS_MAX: usize = 30;
 /// Shortest time between two updates, but for those of runs that end.
 pub const INTERVAL_SECONDS: i64 = 60;
+/// Finished batches of runs that go on that a sweep reads for the page, of all runs together.
+const LOOKS_MAX: usize = 100;
 /// Tries to write while others do.
 const TRIES_MAX: usize = 8;
 
@@ -167,14 +169,13 @@ impl<'a> Update<'a> {
             Some(stored) => serde_json::from_slice(&stored.body).ok(),
             None => None,
         };
-        let mut news = Vec::new();
+        let (mut news, mut looks) = (Vec::new(), LOOKS_MAX);
         for mark in marks.open.iter().rev().take(RUNS_MAX) {
             let Some(run) = keys::marked_run(mark) else { continue };
             let Some(path) = self.path_of(&run, None).await? else { continue };
             let status: Option<Status> = ledger::read(self.store, &keys::status(&path)).await?;
-            news.extend(
-                status.filter(|status| status.run == run).map(|status| News::Live(Box::new(status), Seen::default())),
-            );
+            let Some(status) = status.filter(|status| status.run == run) else { continue };
+            news.push(News::Live(Box::new(status), self.look(&run, &mut looks).await?));
         }
         for mark in marks.over.iter().rev().take(RUNS_MAX.saturating_sub(news.len())) {
             let Some(run) = keys::marked_run(mark) else { continue };
@@ -186,6 +187,16 @@ impl<'a> Update<'a> {
             news.extend(manifest.map(|manifest| News::Over(path, Box::new(manifest))));
         }
         self.write(&news, When::Always).await
+    }
+
+    /// The newest finished batches of a run, as far as there are looks left.
+    async fn look(&self, run: &RunId, looks: &mut usize) -> Result<Seen, PortError> {
+        let mut seen = Seen::default();
+        for key in ledger::list_all(self.store, &keys::all_done(run)).await?.iter().rev().take(*looks) {
+            seen.add(&ledger::read_known::<DoneRecord>(self.store, key).await?.fates);
+            *looks -= 1;
+        }
+        Ok(seen)
     }
 
     /// The input key of a run, as a part of other keys: by the mark that it is over, or by its first record.
@@ -213,7 +224,7 @@ impl Page {
         };
         let place = self.shown.iter().position(|shown| shown.status.run == *run);
         let before = place.and_then(|place| self.shown.get(place));
-        let older = |before: &Shown| matches!(news, News::Live(..)) && before.status.updated_at >= at;
+        let older = |before: &Shown| matches!(news, News::Live(..)) && before.status.updated_at > at;
         if before.is_some_and(|before| before.is_over() || older(before)) {
             return false;
         }

@@ -134,7 +134,6 @@ fn limits(book: &Book) -> Markup {
                         }
                     }
                 }
-                @for waiting in book.waiting.values().take(5) { p.notice { "Waits: " (foreign(&waiting.why)) } }
             }
         }
     }

@@ -22,8 +22,8 @@ pub(super) fn the_page_is_true(world: &World) -> Result<(), String> {
     // The sweep does no more than this; the world itself is left as it is.
     let copy = MemoryStore::new();
     for (key, object) in world.store.snapshot() {
-        let put = copy.put(&key, object.body, &ObjectInfo::default());
-        put.now_or_never().expect("nothing waits").map_err(|error| error.to_string())?;
+        let info = ObjectInfo::default();
+        copy.put(&key, object.body, &info).now_or_never().expect("nothing waits").map_err(|error| error.to_string())?;
     }
     renew(&copy, world.clock.now()).now_or_never().expect("nothing waits").map_err(|error| error.to_string())?;
     compare(world, &copy, true).map_err(|what| format!("after a sweep: {what}"))
