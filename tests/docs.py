@@ -40,6 +40,8 @@ ELSEWHERE = [
     (r"aws s3 cp urls.txt s3://<InputBucket>", "tests/account.py in tests/tests/as_told.rs"),
     (r"dropcollect run urls.txt --to s3://<InputBucket>", "tests/tests/commands_on_a_stack.rs"),
     (r"dropcollect (status|release)( --data)? s3://", "tests/tests/commands_on_a_stack.rs, tests/tests/doctor.rs"),
+    (r"dropcollect status --web s3://", "tests/tests/commands_on_a_stack.rs"),
+    (r"aws s3 presign", "nothing: tests/tests/commands_on_a_stack.rs opens an address that the command itself signs"),
     (r"jq -r .* > symlink.txt|aws s3 cp symlink.txt", "nothing: the page says that it was not run"),
     (r"aws logs tail", "nothing: the local AWS has its logs elsewhere; tests/tests/logs.rs reads the same lines"),
 ]
@@ -52,6 +54,7 @@ VARIES = [
     (re.compile(r"took \d+ (s|min)"), "took TIME"),
     (re.compile(r"for linux, \w+|for macos, \w+"), "for SYSTEM"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://ADDRESS"),
+    (re.compile(r"file:///\S*/dropcollect-simulated"), "file:///FOLDER"),
 ]
 
 

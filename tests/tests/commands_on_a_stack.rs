@@ -60,6 +60,7 @@ async fn files_are_dropped_once_followed_run_again_and_stopped() -> Result<()> {
 impl Test<'_> {
     async fn all(&self) -> Result<()> {
         self.a_file_is_dropped_once_and_followed().await?;
+        self.the_page_is_there_and_opens().await?;
         self.failed_inputs_are_run_again_once().await?;
         self.a_run_is_stopped().await
     }
@@ -85,6 +86,28 @@ impl Test<'_> {
         self.said(&why).await?.expect(0, &["failed for good", "https://shop.example/dead/3,3"])?;
         let nowhere = ["run", "list.csv", "--to", "s3://another-bucket"];
         self.said(&nowhere).await?.expect(2, &["where are the results? --data s3://"])
+    }
+
+    /// The functions write the page by themselves; the command makes it anew, and gives an address that opens it without credentials.
+    async fn the_page_is_there_and_opens(&self) -> Result<()> {
+        let bucket = self.stack.output("DatasetBucket");
+        let written = async || {
+            let get = self.cloud.s3().get_object().bucket(bucket).key("status/index.html").send().await;
+            let Ok(object) = get else { return Ok(None) };
+            let html = String::from_utf8(object.body.collect().await?.to_vec())?;
+            Ok((html.contains("list.csv") && html.contains("data-state=\"failures\"")).then_some(()))
+        };
+        wait_for("the status page", LIMIT, written).await?;
+        let said = self.said(&["status", "--web", &self.place()]).await?;
+        said.expect(0, &[&format!("{}/status/index.html\n", self.place()), "X-Amz-Expires=3600"])?;
+        let address = said.text.lines().find(|line| line.starts_with("http")).unwrap_or_default();
+        let open = "import sys, urllib.request as ask; page = ask.urlopen(sys.argv[1]); \
+                    print(page.headers['content-type'], page.headers['cache-control'], page.read().decode())";
+        let opened = Command::new(self.cloud.python()).args(["-c", open, address]).output()?;
+        let text = String::from_utf8_lossy(&opened.stdout);
+        ensure!(text.starts_with("text/html; charset=utf-8 no-cache <!DOCTYPE html>"), "{opened:?}");
+        ensure!(text.contains("list.csv"), "{text}");
+        Ok(())
     }
 
     async fn failed_inputs_are_run_again_once(&self) -> Result<()> {

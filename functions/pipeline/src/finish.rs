@@ -9,7 +9,7 @@ use crate::decisions::{Decision, codes, decide};
 use crate::keys;
 use crate::ledger::{
     self, AttemptEnd, BlockRecord, CollectionEntry, CollectionRecord, DeliveredObject, Delivery, DoneRecord, EndRecord,
-    FailedInput, Fates, Outcome, OutputEntry, RunRecord, SendResult, Sums, VERSION,
+    FailedInput, Fates, Outcome, OutputEntry, OverRecord, RunRecord, SendResult, Sums, VERSION,
 };
 use crate::manifest::Manifest;
 use crate::messages::RetryOrder;
@@ -19,7 +19,7 @@ use crate::ports::{Completed, PortError, QueueName, Store, Written};
 use crate::spending::{self, Paid};
 use crate::words::{AttemptId, RunId, Slice};
 use crate::work::Work;
-use crate::{Pipeline, accounts, manifest, metrics, status};
+use crate::{Pipeline, accounts, manifest, metrics, page, status};
 
 impl Work<'_> {
     /// All slices have settled: makes what they delivered visible and writes the end of the attempt.
@@ -300,8 +300,12 @@ impl Pipeline {
         accounts::note(self, &manifest).await?;
         spending::forget(self, run).await?;
         // Before the mark: who is cut off between the two tells it again.
-        self.notices.run_ended(&RunEnded::of(manifest, key)).await?;
-        ledger::write_once(&*self.store, &mark, &serde_json::json!({"v": VERSION})).await.map(|_| ())
+        self.notices.run_ended(&RunEnded::of(manifest.clone(), key)).await?;
+        let over = OverRecord { v: VERSION, path: Some(path.to_owned()) };
+        ledger::write_once(&*self.store, &mark, &over).await?;
+        // Last: nothing waits for it.
+        page::ended(self, path, manifest).await;
+        Ok(())
     }
 
     /// Writes the record of a block whose batches are all done. The size of the last block is only known when the file has been read.

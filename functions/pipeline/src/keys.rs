@@ -111,9 +111,14 @@ pub fn done(run: &RunId, batch: u32) -> String {
     format!("{}{batch:06}.json", done_block(run, block_of(batch)))
 }
 
+/// Prefix of the terminal records of all batches.
+pub fn all_done(run: &RunId) -> String {
+    format!("ledger/runs/{run}/done/")
+}
+
 /// Prefix of the terminal records of one block of batches.
 pub fn done_block(run: &RunId, block: u32) -> String {
-    format!("ledger/runs/{run}/done/{block:05}/")
+    format!("{}{block:05}/", all_done(run))
 }
 
 /// Prefix of what is known so far of the batches of a block that go on with another attempt.
@@ -302,8 +307,21 @@ pub fn accounts(month: &str) -> String {
 
 /// Live state of the newest run of an input key.
 pub fn status(path: &str) -> String {
-    format!("status/{path}.json")
+    // A file system cannot hold the page and a folder of its name; `%i` comes out of no percent-encoding, so this clashes with no key.
+    match path.strip_prefix("index.html/") {
+        Some(rest) => format!("{STATUSES}%index.html/{rest}.json"),
+        None => format!("{STATUSES}{path}.json"),
+    }
 }
+
+/// Prefix of the states of the newest run of every input key, and of the [`PAGE`].
+pub const STATUSES: &str = "status/";
+
+/// The status page.
+pub const PAGE: &str = "status/index.html";
+
+/// What the status page is made of.
+pub const PAGE_STATE: &str = "control/page.json";
 
 /// What says that a run is over.
 pub fn manifest(path: &str, run: &RunId) -> String {
@@ -389,6 +407,15 @@ mod tests {
         let id = AttemptId { run: RunId::parse("0123456789abcdef").unwrap(), batch: 1_234_567, attempt: 2 };
         assert_eq!(attempt_of(&id.run, &attempt_end(&id)), Some(id.clone()));
         assert_eq!(attempt_of(&id.run, &batch(&id.run, 1)), None);
+    }
+
+    #[test]
+    fn no_status_is_in_the_way_of_the_page() {
+        for key in ["index.html", "index.html/a.txt", "index.htm", "a/index.html"] {
+            let status = status(&input_path(key));
+            assert!(status != PAGE && !status.starts_with(&format!("{PAGE}/")), "{status}");
+        }
+        assert_ne!(status("index.html/a"), status(&input_path("%index.html/a")));
     }
 
     #[test]

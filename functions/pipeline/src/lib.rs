@@ -13,7 +13,7 @@
 //! | `poll`, `look`, [`schedule`] | the function: looks until a collection is ready |
 //! | [`json_cut`], [`json_scan`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
 //! | [`decisions`], `finish`, `retry` | what is triggered again; the end of attempts, batches and runs |
-//! | [`manifest`], [`status`] | what became of every input |
+//! | [`manifest`], [`failures`], [`status`], [`page`] | what became of every input; the same as a page for people |
 //! | [`sweep`], [`late`] | the function: what stands still, and what comes to light too late |
 //!
 //! Below them: [`words`] (nouns), [`ports`] (what is asked of the world), [`policy`] (settings and limits), [`keys`] (where everything
@@ -28,6 +28,7 @@ pub mod canonical;
 pub mod dataset;
 pub mod decisions;
 pub mod delivery;
+pub mod failures;
 mod finish;
 pub mod gate;
 pub mod held;
@@ -43,6 +44,7 @@ pub mod matching;
 pub mod messages;
 pub mod metrics;
 pub mod notice;
+pub mod page;
 pub mod pause;
 pub mod policy;
 mod poll;

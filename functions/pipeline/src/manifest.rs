@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Pipeline;
+use crate::failures::{Failures, Tally};
 use crate::inputs::SourceWriter;
 use crate::keys;
 use crate::ledger::{
@@ -182,6 +183,9 @@ pub struct Manifest {
     /// What was paid for, and what it brought.
     #[serde(default)]
     pub spent: Spent,
+    /// Inputs that failed for good, told apart by code and by host.
+    #[serde(default, skip_serializing_if = "Failures::is_empty")]
+    pub failures: Failures,
     /// Every collection that was paid for.
     pub collections: Vec<CollectionEntry>,
     /// Every output object.
@@ -211,6 +215,7 @@ impl Manifest {
             partial: 0,
             resent: 0,
             spent: Spent::default(),
+            failures: Failures::default(),
             collections: Vec::new(),
             outputs: Vec::new(),
             failed: None,
@@ -274,6 +279,7 @@ pub(crate) async fn write(pipeline: &Pipeline, run: &RunRecord, end: &EndRecord)
         manifest.collections.extend(done.fates.collections);
         manifest.outputs.extend(done.fates.outputs);
     }
+    manifest.failures = std::mem::take(&mut reports.tally).finish();
     manifest.failed = reports.finish().await?;
     manifest.inputs = InputCounts::of(&end.rows, &sums);
     manifest.records = sums.records;
@@ -368,11 +374,12 @@ struct Reports<'a> {
     header: Option<&'a str>,
     failed: Option<(Upload<'a>, SourceWriter)>,
     errors: Option<Upload<'a>>,
+    tally: Tally,
 }
 
 impl<'a> Reports<'a> {
     fn new(store: &'a dyn Store, run: &'a RunRecord, end: &'a EndRecord) -> Self {
-        Self { store, run, header: end.header.as_deref(), failed: None, errors: None }
+        Self { store, run, header: end.header.as_deref(), failed: None, errors: None, tally: Tally::default() }
     }
 
     async fn add(&mut self, batch: u32, done: &DoneRecord) -> Result<(), PortError> {
@@ -382,6 +389,7 @@ impl<'a> Reports<'a> {
         failed.sort_by_key(|failed| failed.input);
         for failed in failed {
             let Some(input) = record.inputs.get(failed.input as usize) else { continue };
+            self.tally.add(&failed.code, Some(&input.json));
             let line = ErrorLine {
                 line: input.line,
                 input: serde_json::from_str(&input.json).ok(),

@@ -11,6 +11,7 @@ use crate::held;
 use crate::keys;
 use crate::ledger::{self, BlockRecord, DoneRecord, EndRecord, FileReport, HeldMark, RowCounts, RunRecord, Sums};
 use crate::manifest::{InputCounts, Manifest, ManifestInput, RunState, Spent};
+use crate::page;
 use crate::pause;
 use crate::ports::{PortError, Stored, Written};
 use crate::schedule::seconds_between;
@@ -63,6 +64,29 @@ pub struct Status {
     pub problem: Option<FileReport>,
 }
 
+impl Status {
+    /// The last one of a run.
+    pub(crate) fn of(path: &str, manifest: &Manifest) -> Self {
+        Self {
+            run: manifest.run.clone(),
+            state: manifest.state,
+            collector: manifest.collector.clone(),
+            input: manifest.input.clone(),
+            started_at: manifest.started_at,
+            updated_at: manifest.finished_at,
+            finished_at: Some(manifest.finished_at),
+            file_read: true,
+            inputs: manifest.inputs,
+            records: manifest.records,
+            unmatched_records: manifest.unmatched_records,
+            spent: manifest.spent.clone(),
+            notice: None,
+            manifest: Some(keys::manifest(path, &manifest.run)),
+            problem: manifest.problem.clone(),
+        }
+    }
+}
+
 /// Rewrites the status of a run if it is old enough.
 pub async fn refresh(pipeline: &Pipeline, run: &RunRecord, force: bool) -> Result<(), PortError> {
     refresh_rows(pipeline, run, None, force).await
@@ -111,7 +135,8 @@ pub(crate) async fn refresh_rows(
         (None, Some(rows)) if rows.read >= seen.read => rows,
         (None, _) => seen,
     };
-    let sums = sums(pipeline, run, end.as_ref().map(|end| end.batches)).await?;
+    let mut finished = page::Seen::default();
+    let sums = sums(pipeline, run, end.as_ref().map(|end| end.batches), &mut finished).await?;
     let mut inputs = InputCounts::of(&rows, &sums);
     let mut notice = None;
     let marks = held::marks(store, &run.run).await?;
@@ -162,7 +187,10 @@ pub(crate) async fn refresh_rows(
         problem: end.and_then(|end| end.problem),
     };
     // Whoever was quicker knows as much.
-    write(pipeline, &key, &status, current.as_ref()).await.map(|_| ())
+    if write(pipeline, &key, &status, current.as_ref()).await? == Written::New {
+        page::noted(pipeline, status, finished).await;
+    }
+    Ok(())
 }
 
 /// Whether the status has yet to say that this run is over.
@@ -174,23 +202,7 @@ pub(crate) async fn lags(pipeline: &Pipeline, path: &str, run: &RunId) -> Result
 /// Writes the last status of a run.
 pub(crate) async fn conclude(pipeline: &Pipeline, path: &str, manifest: &Manifest) -> Result<(), PortError> {
     let key = keys::status(path);
-    let status = Status {
-        run: manifest.run.clone(),
-        state: manifest.state,
-        collector: manifest.collector.clone(),
-        input: manifest.input.clone(),
-        started_at: manifest.started_at,
-        updated_at: manifest.finished_at,
-        finished_at: Some(manifest.finished_at),
-        file_read: true,
-        inputs: manifest.inputs,
-        records: manifest.records,
-        unmatched_records: manifest.unmatched_records,
-        spent: manifest.spent.clone(),
-        notice: None,
-        manifest: Some(keys::manifest(path, &manifest.run)),
-        problem: manifest.problem.clone(),
-    };
+    let status = Status::of(path, manifest);
     for _ in 0..5 {
         let current = pipeline.store.get(&key).await?;
         let known = current.as_ref().and_then(decode);
@@ -223,7 +235,12 @@ fn interval(started: Timestamp, now: Timestamp) -> i64 {
     (seconds_between(started, now) / 50).max(INTERVAL_SECONDS)
 }
 
-async fn sums(pipeline: &Pipeline, run: &RunRecord, batches: Option<u32>) -> Result<Sums, PortError> {
+async fn sums(
+    pipeline: &Pipeline,
+    run: &RunRecord,
+    batches: Option<u32>,
+    seen: &mut page::Seen,
+) -> Result<Sums, PortError> {
     let store = &*pipeline.store;
     let mut sums = Sums::default();
     let closed = ledger::list_all(store, &keys::blocks(&run.run)).await?;
@@ -241,7 +258,9 @@ async fn sums(pipeline: &Pipeline, run: &RunRecord, batches: Option<u32>) -> Res
                 break;
             }
             for key in done.iter().take(budget) {
-                sums.add(&Sums::of(&ledger::read_known::<DoneRecord>(store, key).await?.fates));
+                let fates = ledger::read_known::<DoneRecord>(store, key).await?.fates;
+                sums.add(&Sums::of(&fates));
+                seen.add(&fates);
             }
             for key in going_on(&partial, &done).into_iter().take(budget.saturating_sub(done.len())) {
                 sums.add(&ledger::read_known::<BlockRecord>(store, key).await?.sums);

@@ -15,6 +15,7 @@ use crate::ledger::{self, EndRecord, RunRecord, VERSION};
 use crate::manifest;
 use crate::messages::{Reminder, Turn};
 use crate::metrics;
+use crate::page;
 use crate::pause;
 use crate::policy::Policy;
 use crate::ports::{Inputs, PortError, QueueName, Store};
@@ -89,13 +90,14 @@ impl Pipeline {
     pub async fn sweep(&self, inputs: &dyn Inputs, turn: &Turn) -> Result<Swept, PortError> {
         let mut swept = Swept { paused: pause::standing(&*self.store).await?.is_some(), ..Swept::default() };
         spending::clean(self).await?;
-        for mark in open_marks(&*self.store).await? {
+        let marks = Marks::read(&*self.store).await?;
+        for mark in &marks.open {
             if self.out_of_time(turn) {
                 swept.cut_short = true;
                 break;
             }
             // What is wrong with one run is not to keep the sweep from the others.
-            if let Err(error) = self.sweep_mark(inputs, turn, &mark, &mut swept).await {
+            if let Err(error) = self.sweep_mark(inputs, turn, mark, &mut swept).await {
                 swept.failed += 1;
                 tracing::error!(mark, %error, source = %error.source, "a run could not be swept");
             }
@@ -103,6 +105,9 @@ impl Pipeline {
         if let Err(error) = self.sweep_doubts(turn, &mut swept).await {
             swept.failed += 1;
             tracing::error!(%error, source = %error.source, "sends that were given up could not be looked after");
+        }
+        if !self.out_of_time(turn) {
+            page::swept(self, &marks).await;
         }
         self.watch(&swept);
         tracing::info!(
@@ -299,17 +304,27 @@ impl Pipeline {
     }
 }
 
-/// Marks of runs that have begun and are not over, the oldest first.
-async fn open_marks(store: &dyn Store) -> Result<Vec<String>, PortError> {
-    let over = ledger::list_all(store, keys::OVER).await?;
-    let over: BTreeSet<&str> = over.iter().filter_map(|key| key.strip_prefix(keys::OVER)).collect();
-    let begun = ledger::list_all(store, keys::BEGUN).await?;
-    Ok(begun.into_iter().filter(|key| !over.contains(key.trim_start_matches(keys::BEGUN))).collect())
+/// The marks of runs, the oldest first.
+pub(crate) struct Marks {
+    /// Of those that have begun and are not over.
+    pub(crate) open: Vec<String>,
+    /// Of those that are over.
+    pub(crate) over: Vec<String>,
+}
+
+impl Marks {
+    pub(crate) async fn read(store: &dyn Store) -> Result<Self, PortError> {
+        let over = ledger::list_all(store, keys::OVER).await?;
+        let ended: BTreeSet<&str> = over.iter().filter_map(|key| key.strip_prefix(keys::OVER)).collect();
+        let mut open = ledger::list_all(store, keys::BEGUN).await?;
+        open.retain(|key| !ended.contains(key.trim_start_matches(keys::BEGUN)));
+        Ok(Self { open, over })
+    }
 }
 
 /// Runs that have begun and are not over, the oldest first.
 pub async fn open_runs(store: &dyn Store) -> Result<Vec<RunId>, PortError> {
-    Ok(open_marks(store).await?.iter().filter_map(|mark| keys::marked_run(mark)).collect())
+    Ok(Marks::read(store).await?.open.iter().filter_map(|mark| keys::marked_run(mark)).collect())
 }
 
 /// How long a run may take that waits for nobody, in seconds: as often as its inputs may be triggered the deadline of a collection, the

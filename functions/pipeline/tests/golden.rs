@@ -18,11 +18,12 @@ use pipeline::gate::{self, Cause, Gate, Refusal};
 use pipeline::late::LateNote;
 use pipeline::ledger::{
     AttemptEnd, BatchRecord, BlockRecord, CancelRecord, CollectionRecord, Delivery, DoneRecord, EndRecord, FileReport,
-    HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, RunRecord,
+    HeldMark, HeldRecord, Intent, Outcome, OverRecord, ReleaseRecord, RunRecord,
 };
 use pipeline::manifest::{Manifest, RunState};
 use pipeline::messages::{Reminder, RetryOrder};
 use pipeline::notice::RunEnded;
+use pipeline::page::Page;
 use pipeline::pause::Switch;
 use pipeline::ports::{Completed, Listing, ObjectInfo, PartTag, PortError, Store, Stored, Tag, UploadId, Written};
 use pipeline::spending::{Book, OverLimitsRecord};
@@ -134,6 +135,11 @@ const CONTRACTS: &[Contract] = &[
             "/collections/*/pages",
             "/spent",
             "/spent/again",
+            "/failures",
+            "/failures/codes",
+            "/failures/other_codes",
+            "/failures/hosts",
+            "/failures/other_hosts",
             "/failed",
             "/failed/key",
             "/problem",
@@ -174,8 +180,34 @@ const CONTRACTS: &[Contract] = &[
         ],
     },
     Contract { again: record::<Switch>, files: &["switch"], may_be_missing: &["/reason"] },
+    Contract { again: record::<OverRecord>, files: &["over"], may_be_missing: &["/path"] },
     Contract { again: record::<OverLimitsRecord>, files: &["over-limits"], may_be_missing: &[] },
     Contract { again: record::<Book>, files: &["spending"], may_be_missing: &[] },
+    Contract {
+        again: record::<Page>,
+        files: &["page"],
+        may_be_missing: &[
+            "/shown/*/status/collector",
+            "/shown/*/status/input/version_id",
+            "/shown/*/status/input/etag",
+            "/shown/*/status/input/bytes",
+            "/shown/*/status/finished_at",
+            "/shown/*/status/inputs/pending",
+            "/shown/*/status/inputs/held",
+            "/shown/*/status/spent",
+            "/shown/*/status/spent/again",
+            "/shown/*/status/notice",
+            "/shown/*/status/manifest",
+            "/shown/*/status/problem",
+            "/shown/*/collections/*/abandoned",
+            "/shown/*/failures/codes",
+            "/shown/*/failures/other_codes",
+            "/shown/*/failures/hosts",
+            "/shown/*/failures/other_hosts",
+            "/shown/*/failed",
+            "/shown/*/failed/key",
+        ],
+    },
     Contract { again: record::<AccountBook>, files: &["account-book"], may_be_missing: &[] },
     Contract { again: reminder, files: &["message.reminder"], may_be_missing: &[] },
     Contract { again: retry_order, files: &["message.retry-order"], may_be_missing: &[] },
@@ -188,6 +220,11 @@ const MAPS: &[&str] = &[
     "/policy/trigger_defaults",
     "/spent/again",
     "/fates/again_codes",
+    "/failures/codes",
+    "/failures/hosts",
+    "/shown/0/status/spent/again",
+    "/shown/0/failures/codes",
+    "/shown/0/failures/hosts",
     "/paid",
     "/limits",
     "/runs",

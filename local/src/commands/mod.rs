@@ -17,6 +17,7 @@ mod run;
 pub(crate) mod screen;
 mod simulate;
 mod status;
+mod web;
 mod what;
 mod why;
 

@@ -59,10 +59,10 @@ async fn meant(store: &dyn Store, named: &str) -> Result<Option<String>, PortErr
         names.extend(runs.keys.iter().filter_map(|key| key.split('/').nth(2)).map(str::to_owned));
     }
     let key = |status: &String| {
-        let path = status.strip_prefix("status/")?.strip_suffix(".json")?;
+        let path = status.strip_prefix(keys::STATUSES)?.strip_suffix(".json")?;
         Some(percent_decode_str(path).decode_utf8_lossy().into_owned())
     };
-    names.extend(ledger::list_all(store, "status/").await?.iter().filter_map(key));
+    names.extend(ledger::list_all(store, keys::STATUSES).await?.iter().filter_map(key));
     Ok(nearest(named, names))
 }
 

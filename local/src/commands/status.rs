@@ -17,7 +17,7 @@ use pipeline::ports::Store;
 use pipeline::status::Status;
 
 use super::screen::{self, Screen};
-use super::{Failure, complain, exit, place, put};
+use super::{Failure, complain, exit, place, put, web};
 
 /// Runs that are read at the same time.
 const READ_AT_ONCE: usize = 16;
@@ -36,9 +36,15 @@ pub(crate) struct StatusArgs {
     /// Look again every so many seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
+    /// Write the status page anew and print where it is: the address of a file, or for an hour that of the object in S3
+    #[arg(long, conflicts_with_all = ["json", "run", "watch"])]
+    web: bool,
 }
 
 pub(super) async fn status(args: &StatusArgs) -> Result<u8, Failure> {
+    if args.web {
+        return web::web(&args.place).await;
+    }
     let store = place::reader(&args.place).await?;
     match args.watch {
         None => say_lines(&text(args, &*store).await?),
@@ -135,7 +141,8 @@ fn paint(text: &str, state: RunState) -> String {
 }
 
 async fn runs(store: &dyn Store) -> Result<Vec<Listed>, Failure> {
-    let keys = list_all(store, "status/").await?;
+    let keys: Vec<String> =
+        list_all(store, keys::STATUSES).await?.into_iter().filter(|key| *key != keys::PAGE).collect();
     let read = stream::iter(&keys).map(|key| listed(store, key));
     let mut runs: Vec<Listed> =
         read.buffered(READ_AT_ONCE).try_filter_map(async |listed| Ok(listed)).try_collect().await?;

@@ -1,9 +1,11 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use pipeline::ports::{Completed, Listing, ObjectInfo, PartTag, PortError, Store, Stored, Tag, UploadId, Written};
@@ -26,6 +28,15 @@ impl S3Store {
         Self { once: Client::from_conf(once), client, bucket: bucket.into() }
     }
 
+    /// An address that opens an object for so long, to whoever has it.
+    pub async fn address(&self, key: &str, opens_for: Duration) -> Result<String, PortError> {
+        let what = || format!("sign an address of {key}");
+        let config = PresigningConfig::expires_in(opens_for).map_err(|error| PortError::new(what(), error))?;
+        let get = self.client.get_object().bucket(&self.bucket).key(key);
+        let signed = get.presigned(config).await.map_err(|error| failed("sign an address of", key, &error))?;
+        Ok(signed.uri().to_owned())
+    }
+
     fn write(&self, client: &Client, key: &str, body: Bytes, info: &ObjectInfo) -> PutObjectFluentBuilder {
         client
             .put_object()
@@ -33,6 +44,8 @@ impl S3Store {
             .key(key)
             .body(body.into())
             .content_type(content_type(info))
+            // A page is written again under the same address.
+            .set_cache_control(info.content_type.starts_with("text/html").then(|| "no-cache".to_owned()))
             .set_metadata(metadata(info))
     }
 }

@@ -124,6 +124,16 @@ pub struct EndRecord {
     pub problem: Option<FileReport>,
 }
 
+/// That a run is over: no sweep looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverRecord {
+    /// Format version.
+    pub v: u32,
+    /// The input key as a part of other keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
 /// What was wrong with a whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileReport {

@@ -85,7 +85,7 @@ impl Runs {
 
     async fn newest(&self) -> Result<Vec<Manifest>, Failure> {
         let mut found = Vec::new();
-        for status in list_all(self.store(), "status/").await? {
+        for status in list_all(self.store(), keys::STATUSES).await?.into_iter().filter(|key| *key != keys::PAGE) {
             let Some(status): Option<Status> = read(self.store(), &status).await? else { continue };
             let key = &status.input.key;
             match self.finished(&keys::input_path(key), &status.run, key).await {

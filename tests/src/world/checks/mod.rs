@@ -3,6 +3,7 @@
 mod costs;
 mod files;
 mod money;
+mod page;
 mod paid;
 pub(super) mod secrets;
 mod watched;
@@ -82,6 +83,11 @@ pub const PROPERTIES: &[(&str, &str)] = &[
         "runs_are_told",
         "Whoever wants to know is told of every run that is over, with what its manifest says, and of nothing else.",
     ),
+    (
+        "the_page_is_true",
+        "The status page says of every run that is over what its manifest says, at the latest after the next sweep.",
+    ),
+    ("the_page_costs_little", "The status page is written when a run ends, by a sweep, and beyond that once a minute."),
     ("metrics_are_true", "Metrics never count more than there is, and all of it where no handler was disturbed."),
 ];
 
@@ -108,6 +114,8 @@ pub fn check(world: &World) -> Result<Tally, Broken> {
     costs::looks_are_bounded(world).map_err(broken("looks_are_bounded"))?;
     costs::calls_are_bounded(world).map_err(broken("calls_are_bounded"))?;
     watched::runs_are_told(world).map_err(broken("runs_are_told"))?;
+    page::the_page_is_true(world).map_err(broken("the_page_is_true"))?;
+    page::the_page_costs_little(world).map_err(broken("the_page_costs_little"))?;
     watched::metrics_are_true(world).map_err(broken("metrics_are_true"))?;
     Ok(Tally::of(world))
 }
