@@ -20,4 +20,5 @@ mod retry;
 mod runs;
 mod support;
 mod terminal;
+mod web;
 mod why;
