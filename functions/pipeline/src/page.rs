@@ -175,7 +175,11 @@ impl<'a> Update<'a> {
             let Some(path) = self.path_of(&run, None).await? else { continue };
             let status: Option<Status> = ledger::read(self.store, &keys::status(&path)).await?;
             let Some(status) = status.filter(|status| status.run == run) else { continue };
-            news.push(News::Live(Box::new(status), self.look(&run, &mut looks).await?));
+            // A run that has its manifest is over, whether its last mark was written or not.
+            match status.manifest {
+                Some(_) => news.extend(self.over(path, &run).await?),
+                None => news.push(News::Live(Box::new(status), self.look(&run, &mut looks).await?)),
+            }
         }
         for mark in marks.over.iter().rev().take(RUNS_MAX.saturating_sub(news.len())) {
             let Some(run) = keys::marked_run(mark) else { continue };
@@ -183,10 +187,14 @@ impl<'a> Update<'a> {
                 continue;
             }
             let Some(path) = self.path_of(&run, Some(mark)).await? else { continue };
-            let manifest: Option<Manifest> = ledger::read(self.store, &keys::manifest(&path, &run)).await?;
-            news.extend(manifest.map(|manifest| News::Over(path, Box::new(manifest))));
+            news.extend(self.over(path, &run).await?);
         }
         self.write(&news, When::Always).await
+    }
+
+    async fn over(&self, path: String, run: &RunId) -> Result<Option<News>, PortError> {
+        let manifest: Option<Manifest> = ledger::read(self.store, &keys::manifest(&path, run)).await?;
+        Ok(manifest.map(|manifest| News::Over(path, Box::new(manifest))))
     }
 
     /// The newest finished batches of a run, as far as there are looks left.

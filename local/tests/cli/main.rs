@@ -21,5 +21,6 @@ mod retry;
 mod runs;
 mod support;
 mod terminal;
+mod web;
 mod why;
 mod widths;

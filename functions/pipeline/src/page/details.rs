@@ -116,7 +116,7 @@ fn time_line(shown: &Shown) -> Markup {
         @if total > shown.collections.len() as u64 {
             p.note { "The " (shown.collections.len()) " that took longest, of " (grouped(total)) "." }
         }
-        div.scroll role="region" aria-label="Collections" tabindex="0" {
+        div.scroll role="region" aria-label={ "Collections of run " (shown.status.run) } tabindex="0" {
             table.line {
                 thead {
                     tr {

@@ -113,7 +113,7 @@ fn limits(book: &Book) -> Markup {
             section aria-labelledby="limits" {
                 h2 #limits { "Spending limits" }
                 p.note { "Page loads, as counted on " (foreign(&book.day)) "." }
-                div.scroll role="region" aria-label="Spending limits" tabindex="0" {
+                div.scroll role="region" aria-label="Limits, spent and reserved" tabindex="0" {
                     table.limits {
                         thead {
                             tr { th scope="col" { "Limit" } th scope="col" { span.unseen { "Share" } } th.number scope="col" { "Spent" }
