@@ -50,7 +50,7 @@ impl Watching {
         if key != keys::PAGE && key != keys::PAGE_STATE {
             return Ok(());
         }
-        let mut asked = self.asked.lock().unwrap();
+        let mut asked = self.asked.lock().expect("no panic");
         *asked = Asked { puts: asked.puts + puts, gets: asked.gets + gets };
         if self.refuses { Err(PortError::new(format!("page {key}"), "SlowDown")) } else { Ok(()) }
     }
@@ -60,7 +60,7 @@ impl Watching {
 impl Store for Watching {
     async fn get(&self, key: &str) -> Result<Option<Stored>, PortError> {
         self.page(key, 0, 1)?;
-        if key == keys::PAUSE && std::mem::take(&mut *self.after_swap.lock().unwrap()) {
+        if key == keys::PAUSE && std::mem::take(&mut *self.after_swap.lock().expect("no panic")) {
             self.page(keys::PAGE, 0, 1)?;
         }
         self.store.get(key).await
@@ -70,7 +70,7 @@ impl Store for Watching {
     }
     async fn replace(&self, key: &str, body: Bytes, expected: Option<&Tag>) -> Result<Written, PortError> {
         self.page(key, 1, 0)?;
-        *self.after_swap.lock().unwrap() = key == keys::PAGE_STATE;
+        *self.after_swap.lock().expect("no panic") = key == keys::PAGE_STATE;
         self.store.replace(key, body, expected).await
     }
     async fn put(&self, key: &str, body: Bytes, info: &ObjectInfo) -> Result<(), PortError> {
@@ -114,7 +114,7 @@ fn run(files: usize, batches: usize, refuses: bool) -> (Story, Asked) {
         story.trigger();
     }
     story.run_until(2 * 3_600);
-    let asked = *asked.lock().unwrap();
+    let asked = *asked.lock().expect("no panic");
     (story, asked)
 }
 
