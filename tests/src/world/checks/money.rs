@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dropcollect::simulator::Job;
 use jiff::Timestamp;
 use pipeline::keys;
-use pipeline::ledger::{Outcome, SendResult};
+use pipeline::ledger::{Intent, Outcome, SendResult};
 use pipeline::manifest::Manifest;
 use pipeline::policy::limits::{SEND_BY_SECONDS, TRIGGER_TIMEOUT_SECONDS};
 use pipeline::schedule::seconds_between;
@@ -88,18 +88,23 @@ fn paid_for<'a>(world: &World, jobs: &[&'a Job]) -> Vec<&'a Job> {
         by_slice.entry((name.unwrap_or_default(), inputs)).or_default().push(job);
     }
     let known = |(slice, jobs): ((String, String), Vec<&'a Job>)| {
-        let abandoned = attempt_of(&slice.0).map_or(0, |attempt| {
-            let keys = world.store.keys(&keys::attempt(&attempt));
-            let outcomes = keys.iter().filter(|key| key.ends_with(".outcome.json"));
-            outcomes
-                .filter(|key| {
-                    read::<Outcome>(world, key).is_some_and(|outcome| outcome.result == SendResult::Abandoned)
-                })
-                .count()
-        });
-        jobs.into_iter().take(1 + abandoned).collect::<Vec<_>>()
+        let (abandoned, paid) = attempt_of(&slice.0).map_or((0, 1), |attempt| sends(world, &attempt));
+        jobs.into_iter().take(paid.min(1 + abandoned)).collect::<Vec<_>>()
     };
     by_slice.into_iter().flat_map(known).collect()
+}
+
+/// Sends of an attempt that were abandoned, and all that may have started something as far as anybody could know.
+fn sends(world: &World, attempt: &AttemptId) -> (usize, usize) {
+    let keys = world.store.keys(&keys::attempt(attempt));
+    let outcomes: Vec<Outcome> =
+        keys.iter().filter(|key| key.ends_with(".outcome.json")).filter_map(|key| read(world, key)).collect();
+    let of = |result: fn(&SendResult) -> bool| outcomes.iter().filter(|outcome| result(&outcome.result)).count();
+    let intents = keys.iter().filter(|key| key.ends_with(".intent.json"));
+    let intents = intents.filter(|key| read::<Intent>(world, key).is_some_and(|intent| !intent.called_off)).count();
+    let abandoned = of(|result| matches!(result, SendResult::Abandoned));
+    let nothing = of(|result| !matches!(result, SendResult::Abandoned | SendResult::Accepted { .. }));
+    (abandoned, intents.saturating_sub(nothing))
 }
 
 fn named(job: &Job) -> Option<AttemptId> {
