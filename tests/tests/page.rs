@@ -1,6 +1,5 @@
 //! The status page: what it costs, that trouble with it stops nothing, and that it goes on by itself. What it looks like is shown by
 //! `tests/page.py`, that it is true by the simulated world.
-#![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
