@@ -1,4 +1,4 @@
-"""A stand-in for a function: tries what the real one may do and what it must not, and writes down what it was told.
+"""A stand-in for a function: tries what the real one may do and what it must not, and writes down what it was told, or answers with it.
 
 Works a queue as the real one does: what it leaves is reported as a batch item failure and comes back when its visibility ends. A function
 without a queue gets the same work by a call.
@@ -19,7 +19,7 @@ sqs = boto3.client("sqs", config=CONFIG)
 secrets = boto3.client("secretsmanager", config=CONFIG)
 events = boto3.client("events", config=CONFIG)
 dataset = os.environ["DATASET_BUCKET"]
-name = next(word for word in ("Trigger", "Poll", "Retry", "Sweep") if f"{word}Function" in os.environ["AWS_LAMBDA_FUNCTION_NAME"])
+name = next(word for word in ("Trigger", "Poll", "Retry", "Sweep", "Webhook") if f"{word}Function" in os.environ["AWS_LAMBDA_FUNCTION_NAME"])
 
 
 def told(call):
@@ -90,8 +90,10 @@ def work(deliveries, dead, work):
         "token": told(lambda: secrets.get_secret_value(SecretId=os.environ["BRIGHT_DATA_API_TOKEN_SECRET"])),
         "another secret": told(lambda: secrets.get_secret_value(SecretId="another")),
     }
-    s3.put_object(Bucket=dataset, Key=f"probe/{name}.json", Body=json.dumps(said).encode())
+    if name != "Webhook":
+        s3.put_object(Bucket=dataset, Key=f"probe/{name}.json", Body=json.dumps(said).encode())
     print(f"{name.lower()} has answered", flush=True)
+    return said
 
 
 def leave(record):
@@ -103,8 +105,7 @@ def leave(record):
 
 def handle(event):
     if "Records" not in event:
-        work(1, event["dead"], event)
-        return None
+        return work(1, event["dead"], event)
     failures = []
     for record in event["Records"]:
         body = json.loads(record["body"])

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 TOOLS = ROOT / "target/tools"
-FUNCTIONS = ["trigger", "poll", "retry", "sweep"]
+FUNCTIONS = ["trigger", "poll", "retry", "sweep", "webhook"]
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 MACHINES = {"arm64": 183, "x86_64": 62}
 

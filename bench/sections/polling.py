@@ -15,8 +15,9 @@ def measure():
             schedules(rows),
             NOTE,
             "Through the real handlers, with 20 ms for each call of S3 and SQS and 100 ms for one of the API; 42 jobs from 90 % to 110 % of each "
-            "duration. *Looks* are calls for the dataset as the API has counted them, *deliveries* those of the message; *late* is from the moment "
-            "at which the dataset is ready to the record of its delivery.",
+            "duration. *Looks* are calls for the dataset as the API has counted them, *deliveries* those of messages about it; *late* is from the moment "
+            "at which the dataset is ready to the record of its delivery. *With notices* (`WebhookSecret`), the API tells within a second that a job is over; "
+            "where its file is still being built, the notice comes too early by as long as that takes.",
             handlers(rows),
             "Fifty batches of one file, whose reminders go out in groups ahead of the sends:",
             lab.table(
@@ -49,7 +50,12 @@ def schedules(rows):
 def handlers(rows):
     table = []
     for row in rows:
-        for name, label in [("handlers", ""), ("handlers, hinted", ", with hints")]:
+        for name, label in [
+            ("handlers", ""),
+            ("handlers, hinted", ", with hints"),
+            ("handlers, told", ", with notices"),
+            ("handlers, told early", ", with hints and notices"),
+        ]:
             figure = row[name]
             table.append(
                 [SPANS[row["duration"]] + label, figure["looks"], figure["deliveries"], seconds(figure["late"]), seconds(figure["late_mean"]),

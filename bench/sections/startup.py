@@ -11,7 +11,7 @@ import lab
 
 TITLE = "Start-up, size and idle memory of the functions"
 
-FUNCTIONS = ["trigger", "poll", "retry", "sweep"]
+FUNCTIONS = ["trigger", "poll", "retry", "sweep", "webhook"]
 EMPTY = "bench-empty"
 STARTS = 60
 SENDS = 15

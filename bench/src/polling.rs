@@ -48,8 +48,10 @@ pub(crate) fn run() -> Result<Value> {
             "hinted": around(duration, pipeline, built),
             "fixed 5 s": around(duration, &|age, _| age + 5.0, plain),
             "fixed 60 s": around(duration, &|age, _| age + 60.0, plain),
-            "handlers": handlers(duration, 0.0)?,
-            "handlers, hinted": handlers(duration, (f64::from(duration) / 10.0).min(60.0))?,
+            "handlers": handlers(duration, 0.0, false)?,
+            "handlers, hinted": handlers(duration, (f64::from(duration) / 10.0).min(60.0), false)?,
+            "handlers, told": handlers(duration, 0.0, true)?,
+            "handlers, told early": handlers(duration, (f64::from(duration) / 10.0).min(60.0), true)?,
         }));
     }
     Ok(json!({"rows": rows, "many": many()?}))
@@ -111,11 +113,11 @@ fn over_target(found: &Found) -> f64 {
 }
 
 /// The same through the real handlers, with the calls that they make taking their time.
-fn handlers(duration: u32, building: f64) -> Result<Value> {
+fn handlers(duration: u32, building: f64, told: bool) -> Result<Value> {
     let mut found = Vec::new();
     let mut deliveries = Vec::new();
     for ready in durations(duration, RUN) {
-        let (one, delivered) = on_paused_time(one(ready, building))?;
+        let (one, delivered) = on_paused_time(one(ready, building, told))?;
         found.push(one);
         deliveries.push(delivered);
     }
@@ -126,9 +128,10 @@ fn handlers(duration: u32, building: f64) -> Result<Value> {
 }
 
 /// One collection of one input: looks are calls for its dataset that the API has seen, and it is late until the delivery record is written.
-/// Also how often its message was delivered.
-async fn one(ready: f64, building: f64) -> Result<(Found, u32)> {
+/// Also how often messages about it were delivered.
+async fn one(ready: f64, building: f64, told: bool) -> Result<(Found, u32)> {
     let world = InMemory::new(jobs(ready - building, building, 0.0)?, policy(1_000))?;
+    let world = if told { world.told_by_the_api()? } else { world };
     let manifest = world.run(&world.drop_file(1)?).await?;
     let service = world.functions.service.lock().unwrap_or_else(PoisonError::into_inner);
     let looks =
@@ -137,7 +140,8 @@ async fn one(ready: f64, building: f64) -> Result<(Found, u32)> {
     let [collection] = manifest.collections.as_slice() else { anyhow::bail!("not one collection") };
     ensure!(job.is_some(), "the API has seen no job");
     let late = seconds(collection.triggered_at, collection.ready_at) - ready;
-    Ok((Found { ready, looks: u32::try_from(looks)?, late }, collection.polls))
+    let received = world.functions.meter.tally().kinds.get("sqs receive poll").copied().unwrap_or_default();
+    Ok((Found { ready, looks: u32::try_from(looks)?, late }, u32::try_from(received)?))
 }
 
 /// All collections of a file of fifty batches: their reminders go out in groups, ahead of the sends.

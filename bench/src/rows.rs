@@ -67,6 +67,7 @@ pub(crate) async fn trigger(arguments: &[String]) -> anyhow::Result<()> {
         limits: Limits::default(),
         notices: Arc::new(()),
         metrics: Arc::new(()),
+        webhook: None,
         alone_since: None,
     };
     let now = WallClock.now();

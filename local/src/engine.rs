@@ -115,6 +115,7 @@ impl Engine {
             api,
             notices: Arc::new(()),
             metrics: Arc::new(()),
+            webhook: None,
             alone_since: Some(clock.now()),
             clock,
             policy,

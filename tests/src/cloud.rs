@@ -146,6 +146,11 @@ impl Cloud {
         Ok(path)
     }
 
+    /// Host and port of everything.
+    pub fn host(&self) -> String {
+        self.endpoint.trim_start_matches("http://").to_owned()
+    }
+
     /// Its clients, made as the functions make them.
     pub fn aws(&self) -> Aws {
         let sdk = SdkConfig::builder()

@@ -165,6 +165,7 @@ impl Story {
             limits,
             notices: Arc::new(watched.clone()),
             metrics: emf.clone(),
+            webhook: None,
             alone_since: None,
         };
         let inputs = MemoryInputs::versioned();

@@ -52,7 +52,7 @@ fn written_out(tag: &str, inner: Value) -> Value {
 }
 
 /// The functions, by the names of their binaries.
-pub const FUNCTIONS: [&str; 4] = ["trigger", "poll", "retry", "sweep"];
+pub const FUNCTIONS: [&str; 5] = ["trigger", "poll", "retry", "sweep", "webhook"];
 
 /// The resource of a function.
 pub fn resource(function: &str) -> String {
@@ -80,8 +80,8 @@ pub fn for_ministack(functions: &Path) -> Result<Value> {
         let properties = resources[&resource(function)]["Properties"].as_object_mut().context("no properties")?;
         // What was built by cargo is deployed, not what cargo-lambda would build.
         properties.insert("CodeUri".to_owned(), json!(functions.join(function)));
-        let events = properties["Events"].as_object_mut().context("no events")?;
-        for event in events.values_mut().filter(|event| event["Type"] == "SQS") {
+        let events = properties.get_mut("Events").and_then(Value::as_object_mut);
+        for event in events.into_iter().flat_map(Map::values_mut).filter(|event| event["Type"] == "SQS") {
             // It keeps a parameter of type Number as text, and its poller then compares text with a number.
             event["Properties"]["ScalingConfig"]["MaximumConcurrency"] = json!(10);
         }

@@ -15,7 +15,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -> Result<()> {
     let Some(cloud) = Cloud::start().await? else { return Ok(()) };
     // Upper-case letters are fine for a stack, and would not be for its buckets.
-    let stack = cloud.deploy("Drop-Collect", &probes(&cloud)?, &[("ApiTokenSecret", SECRET)]).await?;
+    let stack = cloud
+        .deploy(
+            "Drop-Collect",
+            &probes(&cloud)?,
+            &[("ApiTokenSecret", SECRET), ("WebhookSecret", "notices-of-a-test-stack")],
+        )
+        .await?;
 
     let told = said_by_all(&cloud, &stack).await.inspect_err(|_| println!("{}", cloud.log()))?;
 
@@ -58,6 +64,12 @@ async fn the_template_deploys_and_every_function_may_do_its_work_and_no_more() -
         expect("tell another bus", "AccessDeniedException");
         expect("token", "allowed");
         expect("another secret", "AccessDeniedException");
+    }
+
+    // It takes notices, and may do nothing but pass them on.
+    let denied = ["AccessDenied", "AccessDeniedException"].map(Value::from);
+    for (what, answer) in told["Webhook"].as_object().into_iter().flatten().filter(|(what, _)| *what != "deliveries") {
+        assert_eq!(!denied.contains(answer), what == "send poll", "Webhook: {what}: {answer}");
     }
 
     let logs = cloud.function_logs("Drop-Collect")?;
@@ -113,7 +125,8 @@ async fn said_by_all(cloud: &Cloud, stack: &Stack) -> Result<BTreeMap<&'static s
         sqs.send_message().queue_url(stack.output(queue)).message_body(work.to_string()).send().await?;
     }
     cloud.invoke("Drop-Collect", "SweepFunction", &work).await?;
-    let mut told = BTreeMap::new();
+    let notice = cloud.invoke("Drop-Collect", "WebhookFunction", &work).await?;
+    let mut told = BTreeMap::from([("Webhook", notice)]);
     for function in ["Trigger", "Poll", "Retry", "Sweep"] {
         let what = format!("{function} to answer");
         let said = wait_for(&what, LIMIT, async || {

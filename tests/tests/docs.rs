@@ -63,7 +63,7 @@ fn every_code_of_ours_is_explained() {
 #[test]
 fn settings_and_their_defaults_are_told() {
     let asked: RefCell<BTreeSet<String>> = RefCell::default();
-    for role in [Role::Trigger, Role::Local] {
+    for role in [Role::Trigger, Role::Webhook, Role::Local] {
         drop(Config::from(role, |name| {
             asked.borrow_mut().insert(name.to_owned());
             None

@@ -14,8 +14,13 @@ use pipeline::policy::{Policy, limits};
 use serde_json::{Value, json};
 
 /// Function, and its binary.
-const FUNCTIONS: [(&str, &str); 4] =
-    [("TriggerFunction", "trigger"), ("PollFunction", "poll"), ("RetryFunction", "retry"), ("SweepFunction", "sweep")];
+const FUNCTIONS: [(&str, &str); 5] = [
+    ("TriggerFunction", "trigger"),
+    ("PollFunction", "poll"),
+    ("RetryFunction", "retry"),
+    ("SweepFunction", "sweep"),
+    ("WebhookFunction", "webhook"),
+];
 /// Function that works on messages, its queue, and the event of the function that names the queue.
 const WORKERS: [(&str, &str, &str); 3] = [
     ("TriggerFunction", "InputQueue", "Input"),
@@ -59,7 +64,7 @@ fn sorted<const N: usize>(names: [&str; N]) -> Vec<String> {
 // ---- functions ----
 
 #[test]
-fn there_are_exactly_four_functions() {
+fn there_are_exactly_five_functions() {
     assert_eq!(resources_of("AWS::Serverless::Function"), sorted(FUNCTIONS.map(|(function, _)| function)));
 }
 
@@ -120,6 +125,26 @@ fn the_sweep_ends_before_the_next_one_begins() {
     assert!(number("SweepFunction", "Timeout") <= 3_600);
 }
 
+/// Everything about it is only there if notices are asked for.
+#[test]
+fn notices_come_to_an_address_of_one_function_only_if_they_are_asked_for() {
+    assert_eq!(property("WebhookFunction", "FunctionUrlConfig"), json!({"AuthType": "NONE"}));
+    assert!(property("WebhookFunction", "Events").is_null());
+    let resources = at("/Resources");
+    let conditional = resources.as_object().unwrap().iter().filter(|(_, one)| one["Condition"] == "TakesNotices");
+    let conditional: Vec<_> = conditional.map(|(name, _)| name.clone()).collect();
+    assert_eq!(conditional, ["WebhookFunction", "WebhookLogs", "WebhookRole"]);
+    for (name, output) in at("/Outputs").as_object().unwrap() {
+        let expected = if name.starts_with("Webhook") { json!("TakesNotices") } else { Value::Null };
+        assert_eq!(output["Condition"], expected, "{name}");
+    }
+    // The API is asked to wait for 30 s by its sibling's documentation.
+    assert!(number("WebhookFunction", "Timeout") < 30);
+    let pattern = at("/Parameters/WebhookSecret/AllowedPattern");
+    let shortest = format!("{{{},", pipeline::webhook::SECRET_BYTES_MIN);
+    assert!(pattern.as_str().unwrap().contains(&shortest), "{pattern}");
+}
+
 #[test]
 fn a_message_that_waits_is_reported_as_a_batch_item_failure() {
     for (function, _, name) in WORKERS {
@@ -177,17 +202,22 @@ fn asked(role: Role) -> BTreeSet<String> {
 fn every_variable_that_the_code_reads_is_set_and_every_one_that_is_set_is_read() {
     let variables = at("/Globals/Function/Environment/Variables");
     let set: BTreeSet<_> = variables.as_object().unwrap().keys().cloned().collect();
-    let mut read: BTreeSet<_> =
-        [Role::Trigger, Role::Poll, Role::Retry, Role::Sweep].into_iter().flat_map(asked).collect();
+    let roles = [Role::Trigger, Role::Poll, Role::Retry, Role::Sweep, Role::Webhook];
+    let mut read: BTreeSet<_> = roles.into_iter().flat_map(asked).collect();
     // Not for a stack: the token itself, and another AWS.
     for other in ["BRIGHT_DATA_API_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"] {
         assert!(read.remove(other), "{other} is not read");
     }
     // The one that is read outside of `config`, by `telemetry`.
     read.insert("RUST_LOG".to_owned());
+    // The address of notices is a function's, which cannot refer to itself: the others have it each.
+    assert!(read.remove("WEBHOOK_URL"));
     assert_eq!(set, read);
+    let address = json!({"Fn::GetAtt": ["WebhookFunctionUrl", "FunctionUrl"]});
+    let own = json!({"Variables": {"WEBHOOK_URL": {"Fn::If": ["TakesNotices", address, ""]}}});
     for (function, ..) in FUNCTIONS {
-        assert!(property(function, "Environment").is_null(), "{function} has variables of its own");
+        let expected = if function == "WebhookFunction" { &Value::Null } else { &own };
+        assert_eq!(property(function, "Environment"), *expected, "{function}");
     }
 }
 

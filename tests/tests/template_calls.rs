@@ -79,14 +79,20 @@ fn called(function: &str) -> Allowed {
     let main = source(&format!("{function}/src/main.rs"));
     let sqs = source("adapters/src/sqs.rs");
     let (queues, deliveries) = sqs.split_once("pub struct SqsDeliveries").unwrap();
-    // The pipeline is one: whoever runs it may come to any of its ports.
-    assert!(main.contains("world.pipeline"), "{function}");
-    add(actions(&source("adapters/src/s3/store.rs")), "DatasetBucket");
-    for queue in ["PollQueue", "RetryQueue"] {
-        add(actions(queues), queue);
+    if main.contains("webhook::") {
+        // It knows one queue, by the one call that it makes.
+        assert!(source("pipeline/src/webhook.rs").contains("queues.send(QueueName::Poll,") && !main.contains("world."));
+        add(actions(queues), "PollQueue");
+    } else {
+        // The pipeline is one: whoever runs it may come to any of its ports.
+        assert!(main.contains("world.pipeline"), "{function}");
+        add(actions(&source("adapters/src/s3/store.rs")), "DatasetBucket");
+        for queue in ["PollQueue", "RetryQueue"] {
+            add(actions(queues), queue);
+        }
+        add(actions(&source("adapters/src/secrets.rs")), "the secret");
+        add(actions(&source("adapters/src/notices.rs")), "the event bus");
     }
-    add(actions(&source("adapters/src/secrets.rs")), "the secret");
-    add(actions(&source("adapters/src/notices.rs")), "the event bus");
     if main.contains("world.inputs") {
         add(actions(&source("adapters/src/s3/inputs.rs")), "InputBucket");
         // With a version, S3 asks for another permission; and without those to list, it says 403 of what is gone.

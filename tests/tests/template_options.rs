@@ -159,7 +159,7 @@ fn every_output_says_what_it_is_and_none_keeps_a_second_stack_away() {
     ] {
         assert_eq!(outputs[name]["Value"], value);
     }
-    for function in ["Trigger", "Poll", "Retry", "Sweep"] {
+    for function in ["Trigger", "Poll", "Retry", "Sweep", "Webhook"] {
         let role = json!({"Fn::GetAtt": [format!("{function}Role"), "Arn"]});
         assert_eq!(outputs[format!("{function}RoleArn")]["Value"], role);
         assert_eq!(outputs[format!("{function}Logs")]["Value"], json!({"Ref": format!("{function}Logs")}));

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use dropcollect_tests::template;
 use serde_json::{Value, json};
 
-const ROLES: [&str; 4] = ["TriggerRole", "PollRole", "RetryRole", "SweepRole"];
+const ROLES: [&str; 5] = ["TriggerRole", "PollRole", "RetryRole", "SweepRole", "WebhookRole"];
+/// Those that run the pipeline; the other one passes on notices.
+const RUNNERS: [&str; 4] = ["TriggerRole", "PollRole", "RetryRole", "SweepRole"];
 /// Those that read files.
 const READERS: [&str; 2] = ["TriggerRole", "SweepRole"];
 
@@ -169,8 +171,9 @@ fn every_write_to_the_input_bucket_is_denied() {
 }
 
 #[test]
-fn everyone_reads_writes_and_lists_datasets_and_nobody_deletes() {
-    for role in ROLES {
+fn everyone_but_the_webhook_reads_writes_and_lists_datasets_and_nobody_deletes() {
+    assert!(allowed_on("WebhookRole", "DatasetBucket").is_empty());
+    for role in RUNNERS {
         let actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject"];
         assert_eq!(allowed_on(role, "DatasetBucket"), actions, "{role}");
     }
@@ -180,7 +183,7 @@ fn everyone_reads_writes_and_lists_datasets_and_nobody_deletes() {
 fn a_missing_key_is_seen_as_missing() {
     // S3 answers 403 in place of 404 to whoever may not list, also when the permission is narrowed to a prefix.
     let inputs = READERS.map(|role| (role, "InputBucket"));
-    for (role, bucket) in ROLES.map(|role| (role, "DatasetBucket")).into_iter().chain(inputs) {
+    for (role, bucket) in RUNNERS.map(|role| (role, "DatasetBucket")).into_iter().chain(inputs) {
         let arn = json!({"Fn::GetAtt": [bucket, "Arn"]});
         let lists = |statement: &Value| {
             list(&statement["Action"]).contains(&json!("s3:ListBucket"))
@@ -200,6 +203,7 @@ fn messages_go_only_where_the_design_sends_them() {
         ("PollRole", Some("PollQueue"), vec!["PollQueue", "RetryQueue", "PollDeadLetterQueue"]),
         ("RetryRole", Some("RetryQueue"), vec!["PollQueue", "RetryQueue", "RetryDeadLetterQueue"]),
         ("SweepRole", None, vec!["PollQueue", "RetryQueue"]),
+        ("WebhookRole", None, vec!["PollQueue"]),
     ] {
         for queue in queues.into_iter().chain(dead) {
             let allowed = allowed_on(role, queue);
@@ -215,8 +219,10 @@ fn messages_go_only_where_the_design_sends_them() {
 }
 
 #[test]
-fn everyone_reads_the_one_secret() {
-    for role in ROLES {
+fn everyone_but_the_webhook_reads_the_one_secret() {
+    let webhook = json!(statements("WebhookRole")).to_string();
+    assert!(!webhook.contains("secretsmanager") && !webhook.contains("events:"), "{webhook}");
+    for role in RUNNERS {
         let allowed = with_effect(role, "Allow");
         let reads: Vec<_> = allowed
             .iter()

@@ -6,7 +6,7 @@ pub(crate) mod ports;
 pub(crate) mod proxy;
 pub(crate) mod source;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use adapters::dca::{Client, FixedToken};
@@ -23,6 +23,7 @@ use pipeline::policy::Policy;
 use pipeline::ports::{Clock, Inputs, PortError, Queues, Store};
 use pipeline::schedule::later;
 use pipeline::spending::Limits;
+use pipeline::webhook::{self, Secret, Webhook};
 use pipeline::words::InputObject;
 use tokio::time::sleep;
 
@@ -36,6 +37,8 @@ const TURN_SECONDS: i64 = 900;
 pub(crate) const CONCURRENCY: usize = 10;
 /// How often the pollers look for messages that were sent since.
 const NAP: Duration = Duration::from_millis(100);
+/// How often is looked whether a job is over of which the API tells.
+const NOTICES_EVERY: Duration = Duration::from_millis(500);
 /// What a call of S3 or SQS takes, within a region: an assumption.
 pub(crate) const AWS_LATENCY: Duration = Duration::from_millis(20);
 /// What a call of the API takes: an assumption.
@@ -115,6 +118,7 @@ impl Functions {
             limits: Limits::default(),
             notices: Arc::new(()),
             metrics: Arc::new(()),
+            webhook: None,
             alone_since: None,
         };
         let deliveries = Counted { port: parts.deliveries, meter: meter.clone(), latency };
@@ -143,9 +147,12 @@ impl Functions {
             if busy.is_empty() && over().await? {
                 return Ok(());
             }
+            self.pass_on_notices().await?;
             let free = Queue::ALL.into_iter().filter(|queue| active[*queue as usize] < self.concurrency);
             let nap = free.filter_map(|queue| self.source.next(queue)).min();
             // Whoever works may send something.
+            // A notice comes when it likes.
+            let nap = if self.pipeline.webhook.is_some() { nap.map(|nap| nap.min(NOTICES_EVERY)) } else { nap };
             let nap = if busy.is_empty() { nap } else { Some(nap.unwrap_or(NAP).min(NAP)) };
             if busy.is_empty() && nap.is_none() {
                 return Ok(());
@@ -155,6 +162,19 @@ impl Functions {
                 () = sleep(nap.unwrap_or_default()), if nap.is_some() => {}
             }
         }
+    }
+
+    /// Plays the part of the API, which calls the address of a trigger whose job is over, and of the function that is called.
+    async fn pass_on_notices(&self) -> Result<()> {
+        let Some(webhook) = &self.pipeline.webhook else { return Ok(()) };
+        let notices = self.service.lock().unwrap_or_else(PoisonError::into_inner).notices(self.clock.now());
+        for notice in notices {
+            let path = notice.endpoint.strip_prefix(&webhook.address).context("another address")?;
+            let attempt = webhook.secret.attempt(path).context("no path of ours")?;
+            let taken = webhook::take(&*self.pipeline.queues, self.clock.now(), &attempt);
+            self.meter.turn("webhook", taken).await.map_err(|error| anyhow!("{error}: {}", error.source))?;
+        }
+        Ok(())
     }
 
     async fn invoke(&self, queue: Queue, taken: Taken) -> Result<Queue> {
@@ -210,6 +230,13 @@ impl InMemory {
     pub(crate) fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.functions.concurrency = concurrency;
         self
+    }
+
+    /// The same with notices of the API.
+    pub(crate) fn told_by_the_api(mut self) -> Result<Self> {
+        let secret = Secret::new("a secret of the benchmarks").context("it is too short")?;
+        self.functions.pipeline.webhook = Some(Webhook { address: "https://notices.example/".to_owned(), secret });
+        Ok(self)
     }
 
     /// Drops a file of so many inputs.

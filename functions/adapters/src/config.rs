@@ -10,6 +10,7 @@ use pipeline::policy::limits::COLLECTION_DEADLINE_SECONDS_MAX;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
 use pipeline::settings::{OPTIONS, SettingProblem, settle};
 use pipeline::spending::{Limits, NotALimit};
+use pipeline::webhook::{SECRET_BYTES_MIN, Secret, Webhook};
 use secrecy::SecretString;
 
 /// Which binary is started: they need different things.
@@ -23,6 +24,8 @@ pub enum Role {
     Retry,
     /// The function that looks for what stands still.
     Sweep,
+    /// The function that takes notices of the API: it has no token.
+    Webhook,
     /// The command on one machine: no bucket and no queue of AWS.
     Local,
 }
@@ -67,6 +70,8 @@ pub struct Config {
     pub policy: Policy,
     /// `SPENDING_LIMITS`: what may be paid for.
     pub limits: Limits,
+    /// `WEBHOOK_URL` and `WEBHOOK_SECRET`: where the API is to send notices. [`Role::Webhook`] has the secret only, and cannot do without.
+    pub webhook: Option<Webhook>,
 }
 
 /// Everything that is wrong with the environment.
@@ -91,6 +96,7 @@ impl Config {
     pub fn from(role: Role, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut read = Reader { lookup: &lookup, problems: Vec::new() };
         let cloud = role != Role::Local;
+        let token = cloud && role != Role::Webhook;
         let endpoint = read.url("AWS_ENDPOINT_URL");
         let config = Self {
             dataset_bucket: read.text("DATASET_BUCKET", cloud),
@@ -98,12 +104,13 @@ impl Config {
             retry_queue_url: read.queue("RETRY_QUEUE_URL", cloud),
             event_bus: read.get("EVENT_BUS_NAME"),
             stack: read.get("STACK_NAME").unwrap_or_else(|| STACK.to_owned()),
-            token: read.token(cloud),
+            token: read.token(token),
             api_url: read.url("BRIGHT_DATA_API_URL").unwrap_or_else(|| API_URL.to_owned()),
             s3_endpoint: read.url("AWS_ENDPOINT_URL_S3").or_else(|| endpoint.clone()),
             sqs_endpoint: read.url("AWS_ENDPOINT_URL_SQS").or(endpoint),
             policy: read.policy(),
             limits: read.limits(),
+            webhook: read.webhook(role),
         };
         if read.problems.is_empty() { Ok(config) } else { Err(ConfigError(read.problems)) }
     }
@@ -189,6 +196,21 @@ impl Reader<'_> {
             (None, None) => {}
         }
         None
+    }
+
+    /// The secret's value is never told either. A laptop cannot be reached, so [`Role::Local`] asks for no notices.
+    fn webhook(&mut self, role: Role) -> Option<Webhook> {
+        const SECRET: &str = "WEBHOOK_SECRET";
+        let takes = role == Role::Webhook;
+        let address = if takes { Some(String::new()) } else { self.url("WEBHOOK_URL") };
+        let address = address.filter(|_| role != Role::Local)?;
+        self.required(SECRET, true);
+        let text = self.get(SECRET)?;
+        let secret = Secret::new(&text);
+        if secret.is_none() {
+            self.problems.push(format!("{SECRET} is too short: it needs {SECRET_BYTES_MIN} characters"));
+        }
+        Some(Webhook { address, secret: secret? })
     }
 
     fn limits(&mut self) -> Limits {

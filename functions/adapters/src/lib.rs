@@ -1,6 +1,6 @@
 //! Touches the world for the pipeline. Each port of `pipeline::ports` has its adapter here: [`s3`], [`sqs`], [`dca`], [`notices`], [`emf`] and
 //! [`clock`]. [`config`] and [`secrets`] say with what, [`events`] and [`lambda`] bring the work in, [`telemetry`] writes the log, and [`world`]
-//! puts it all together for one function.
+//! puts it all together for one function; [`webhook`] is one that needs little of it.
 
 pub mod aws;
 pub mod clock;
@@ -14,6 +14,7 @@ pub mod s3;
 pub mod secrets;
 pub mod sqs;
 pub mod telemetry;
+pub mod webhook;
 pub mod world;
 
 /// An error and its causes in one line, without repetitions.

@@ -51,7 +51,7 @@ fn failures_max(role: Role) -> Option<u32> {
     match role {
         Role::Trigger => Some(25),
         Role::Retry => Some(10),
-        Role::Poll | Role::Sweep | Role::Local => None,
+        Role::Poll | Role::Sweep | Role::Webhook | Role::Local => None,
     }
 }
 
@@ -94,6 +94,7 @@ impl World {
             clock: Arc::clone(&clock),
             policy: config.policy.clone(),
             limits: config.limits.clone(),
+            webhook: config.webhook.clone(),
             alone_since: None,
         };
         let worker = Worker::new(SqsDeliveries::new(sqs), clock).watched_by(metrics.clone());

@@ -14,6 +14,7 @@
 //! | [`json_cut`], [`json_scan`], [`dataset`], [`matching`], [`delivery`], [`upload`] | dataset → records and failures → output |
 //! | [`decisions`], `finish`, `retry` | what is triggered again; the end of attempts, batches and runs |
 //! | [`manifest`], [`failures`], [`status`], [`page`] | what became of every input; the same as a page for people |
+//! | [`webhook`] | the function: passes on notices that a collection is over |
 //! | [`sweep`], [`late`] | the function: what stands still, and what comes to light too late |
 //!
 //! Below them: [`words`] (nouns), [`ports`] (what is asked of the world), [`policy`] (settings and limits), [`keys`] (where everything
@@ -60,6 +61,7 @@ pub mod status;
 pub mod sweep;
 mod trigger;
 pub mod upload;
+pub mod webhook;
 pub mod words;
 mod work;
 
@@ -85,6 +87,8 @@ pub struct Pipeline {
     pub policy: policy::Policy,
     /// What may be paid for, by all runs together. Other than the policy, it holds at once for runs that have begun.
     pub limits: spending::Limits,
+    /// Where the API is to send a notice when a collection is over; `None` for no notices.
+    pub webhook: Option<webhook::Webhook>,
     /// Set where one process at a time works on a store (a folder under a lock): since when it does. Whoever left an intent before that
     /// is dead, so nothing has to wait for it. `None` in Lambda.
     pub alone_since: Option<jiff::Timestamp>,

@@ -19,6 +19,19 @@ pub struct Reminder {
     pub sender_gone_at: Timestamp,
 }
 
+/// Another message of the poll queue: "the API says that this attempt's collection is over". It is a hint, and changes nothing but when
+/// somebody looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// Format version, 1.
+    pub v: u32,
+    /// What to look at.
+    #[serde(flatten)]
+    pub attempt: AttemptId,
+    /// When the notice came.
+    pub noticed_at: Timestamp,
+}
+
 /// A message of the retry queue: "trigger this attempt".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryOrder {
@@ -41,6 +54,23 @@ impl Reminder {
     /// A reminder of this attempt, sent by a handler that is gone by then.
     pub fn new(attempt: AttemptId, generation: u32, sender_gone_at: Timestamp) -> Self {
         Self { v: VERSION, attempt, generation, sender_gone_at }
+    }
+
+    /// Reads a message body.
+    pub fn decode(body: &str) -> Result<Self, NotAMessage> {
+        decode(body, |message: &Self| message.v)
+    }
+
+    /// The message body.
+    pub fn encode(&self) -> String {
+        encode(self)
+    }
+}
+
+impl Hint {
+    /// A hint that came now.
+    pub fn new(attempt: AttemptId, noticed_at: Timestamp) -> Self {
+        Self { v: VERSION, attempt, noticed_at }
     }
 
     /// Reads a message body.
@@ -129,6 +159,11 @@ mod tests {
         let golden = r#"{"v":1,"run":"00112233aabbccdd","batch":7,"attempt":2,"generation":1,"sender_gone_at":"2026-01-02T03:04:05Z"}"#;
         assert_eq!(reminder.encode(), golden);
         assert_eq!(Reminder::decode(golden), Ok(reminder));
+        let hint = Hint { v: 1, attempt: attempt.clone(), noticed_at: "2026-01-02T03:04:05Z".parse().unwrap() };
+        let hinted = r#"{"v":1,"run":"00112233aabbccdd","batch":7,"attempt":2,"noticed_at":"2026-01-02T03:04:05Z"}"#;
+        assert_eq!(hint.encode(), hinted);
+        assert_eq!(Hint::decode(hinted), Ok(hint));
+        assert!(Hint::decode(golden).is_err() && Reminder::decode(hinted).is_err());
         let order = RetryOrder { v: 1, attempt };
         assert_eq!(order.encode(), r#"{"v":1,"run":"00112233aabbccdd","batch":7,"attempt":2}"#);
         assert!(RetryOrder::decode(r#"{"v":2,"run":"00112233aabbccdd","batch":7,"attempt":2}"#).is_err());

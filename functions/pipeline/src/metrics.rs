@@ -111,6 +111,7 @@ metrics! {
     LIMIT_REACHED = Metric::count("limit_reached", "runs that began to wait for a spending limit");
     CREDENTIALS_REFUSED = Metric::count("credentials_refused", "calls that the API answered with 401 or 403");
     POLLS = Metric::count("polls", "questions for a dataset");
+    HINTS = Metric::count("hints", "looks that a notice of the API asked for");
     COLLECTION_AGE = Metric::seconds("collection_age_seconds", "time since the trigger, of collections that were looked at: the greatest is the oldest open one");
     DAYS_TO_EXPIRY = Metric {
         unit: Unit::None,

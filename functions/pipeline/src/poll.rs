@@ -11,7 +11,8 @@ use crate::attempt::{AttemptKeys, SliceState};
 use crate::held;
 use crate::keys;
 use crate::ledger::{self, AttemptEnd, EndRecord, RunRecord, VERSION};
-use crate::messages::{Reminder, Turn, Verdict};
+use crate::messages::{Hint, Reminder, Turn, Verdict};
+use crate::metrics;
 use crate::policy::limits;
 use crate::ports::{PortError, QueueName};
 use crate::schedule::seconds_between;
@@ -35,6 +36,11 @@ const ALIVE_EVERY: u32 = 4;
 const FAILURES_MAX: u32 = 12;
 /// With so many, no handler has lived long enough to say why.
 const DEATHS_MAX: u32 = 20;
+
+/// So often a hint looks: the notice may come before the dataset can be had.
+const HINTED_LOOKS_MAX: u32 = 4;
+/// Seconds from its first look to its second, which double from one to the next.
+const HINTED_WAIT_SECONDS: u32 = 5;
 
 /// Which message polls an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,10 +77,36 @@ impl Pipeline {
     pub async fn poll(&self, body: &str, turn: &Turn) -> Result<Verdict, PortError> {
         let reminder = match Reminder::decode(body) {
             Ok(reminder) => reminder,
+            Err(_) if let Ok(hint) = Hint::decode(body) => {
+                return self.look_early(&hint, turn).instrument(hint.attempt.span()).await;
+            }
             Err(problem) => return Ok(Verdict::SetAside { why: problem.to_string() }),
         };
         let span = reminder.attempt.span();
         self.poll_reminder(&reminder, turn).instrument(span).await
+    }
+
+    /// Looks at what a notice is about. The attempt's reminder stays where it is: whatever becomes of this message, nothing is lost with it,
+    /// so it never comes to the dead letters.
+    async fn look_early(&self, hint: &Hint, turn: &Turn) -> Result<Verdict, PortError> {
+        if turn.receives > HINTED_LOOKS_MAX {
+            return Ok(Verdict::Done);
+        }
+        let found = AttemptKeys::load(&*self.store, &hint.attempt).await?;
+        if found.ended || !found.begun() {
+            return Ok(Verdict::Done);
+        }
+        self.count(&metrics::HINTS, 1);
+        let mut work = Work::begin(self, turn, &hint.attempt).await?;
+        // Whoever knows an address can make us look, and nothing else.
+        work.only_looks = true;
+        Ok(match work.drive_from(found).await? {
+            Driven::Ended | Driven::Held => Verdict::Done,
+            Driven::Wait { why, stopped, .. } => {
+                let after_seconds = HINTED_WAIT_SECONDS << turn.receives.saturating_sub(1);
+                Verdict::Again { after_seconds, why, stopped }
+            }
+        })
     }
 
     async fn poll_reminder(&self, reminder: &Reminder, turn: &Turn) -> Result<Verdict, PortError> {
@@ -272,6 +304,7 @@ impl Work<'_> {
                     round.settled.push((slice, state));
                     continue;
                 }
+                SliceState::Unsent { .. } if self.only_looks => Step::wait(1, "a notice starts nothing"),
                 SliceState::Unsent { send } if self.has_time() => {
                     let step = self.send(slice, send).await?;
                     step.calmly(self.turn.sent_at, self.pipeline.clock.now())

@@ -120,6 +120,9 @@ impl Work<'_> {
                 format!("dropcollect {} {}.{}", self.id.run, self.id.batch, self.id.attempt),
             ));
         }
+        if let Some(webhook) = &self.pipeline.webhook {
+            query.push(("notify".to_owned(), webhook.notify(&self.id)));
+        }
         query.extend(settings.query);
         let sent = self.sent(slice).await?;
         let mut body = Vec::with_capacity(sent.inputs.iter().map(|input| input.json.len() + 1).sum::<usize>() + 2);

@@ -52,6 +52,8 @@ pub(crate) struct Work<'a> {
     pub(crate) began: Timestamp,
     /// Whether a person has cancelled the run, as far as this turn knows.
     pub(crate) cancelled: bool,
+    /// It only looks: nothing is triggered in this turn.
+    pub(crate) only_looks: bool,
     loaded: Option<Loaded>,
 }
 
@@ -65,8 +67,7 @@ struct Loaded {
 impl<'a> Work<'a> {
     pub(crate) async fn begin(pipeline: &'a Pipeline, turn: &'a Turn, id: &AttemptId) -> Result<Work<'a>, PortError> {
         let run = ledger::read_known(&*pipeline.store, &keys::run(&id.run)).await?;
-        let mut work =
-            Self { pipeline, turn, id: id.clone(), run, began: pipeline.clock.now(), cancelled: false, loaded: None };
+        let mut work = Self::with(pipeline, turn, id.clone(), run, None);
         work.ask_whether_cancelled().await?;
         Ok(work)
     }
@@ -81,7 +82,12 @@ impl<'a> Work<'a> {
     ) -> Self {
         let positions = (0..).take(batch.inputs.len()).collect();
         let loaded = Some(Loaded { batch, positions, previous: None });
-        Self { pipeline, turn, id, run: run.clone(), began: pipeline.clock.now(), cancelled: false, loaded }
+        Self::with(pipeline, turn, id, run.clone(), loaded)
+    }
+
+    fn with(pipeline: &'a Pipeline, turn: &'a Turn, id: AttemptId, run: RunRecord, loaded: Option<Loaded>) -> Self {
+        let began = pipeline.clock.now();
+        Self { pipeline, turn, id, run, began, cancelled: false, only_looks: false, loaded }
     }
 
     /// Whether a person has cancelled the run by now.

@@ -12,7 +12,7 @@
 //!
 //! Reading order: [`scenario`](Scenario) (every knob with its default), `service` and `route` (authentication, faults,
 //! routing), `trigger` → `job` → `schedule` (an accepted run and its life), `outcome` → `rows` → `dataset` (what it
-//! produced), `reads`, `control`, `realtime`, `introspect`, `journal`, `server`.
+//! produced), `reads`, `control`, `realtime`, `introspect`, `journal`, `notices`, `server`.
 //!
 //! Comments name the page of `docs.brightdata.com/api-reference/scraper-studio-api/` where there is one, and say
 //! "documented", "observed" (in clients of the live service) or "inferred".
@@ -25,6 +25,7 @@ mod introspect;
 mod job;
 mod journal;
 mod message;
+mod notices;
 mod outcome;
 mod reads;
 mod realtime;
@@ -40,6 +41,7 @@ mod trigger;
 pub use builtin::{Error, NAMES};
 pub use job::{Job, Kind};
 pub use message::{Body, Chunks, Fault, Reply, Request};
+pub use notices::Notice;
 pub use rows::Produced;
 pub use scenario::{
     Api, Collector, Dataset, EndedDataset, Endpoint, ErrorList, ErrorRows, Fate, Faults, Format, Gone, Inputs, Jobs,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     job::{End, Job, Kind, State},
+    notices::endpoint,
     scenario::QueueNext,
 };
 
@@ -18,6 +19,8 @@ pub(super) struct Schedule {
     by_id: BTreeMap<String, usize>,
     ends: BTreeSet<(Timestamp, usize)>,
     collectors: BTreeMap<String, Floor>,
+    /// Jobs that have ended and want a notice of it, in this order.
+    pub(super) ended: Vec<usize>,
 }
 
 /// The jobs of one collector that have not ended.
@@ -78,6 +81,9 @@ impl Schedule {
         self.unplan(index);
         let worked = self.jobs[index].worked(now);
         self.jobs[index].state = State::Ended { at: now, worked, end };
+        if endpoint(self.jobs[index].query()).is_some() {
+            self.ended.push(index);
+        }
         let collector = self.jobs[index].collector().to_owned();
         if let Some(floor) = self.collectors.get_mut(&collector) {
             floor.running.remove(&index);

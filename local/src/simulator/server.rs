@@ -21,23 +21,36 @@ use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     task::JoinSet,
-    time::{Sleep, sleep},
+    time::{Sleep, interval, sleep},
 };
 
 use super::{
     message::{Body, Chunks, Fault, Reply, Request, decode_query},
+    notices,
     service::Service,
 };
+
+/// How often is looked whether a job has ended.
+const NOTICES_EVERY: Duration = Duration::from_millis(200);
 
 /// Serves until `shutdown` is ready; then open connections are cut. A refused connection ([`Fault::NotConnected`]) is one
 /// that is closed without an answer, because a listener cannot refuse a single request.
 pub async fn serve(listener: TcpListener, service: Arc<Mutex<Service>>, shutdown: impl Future) {
     let mut connections = JoinSet::new();
+    let mut ended = interval(NOTICES_EVERY);
     tokio::pin!(shutdown);
     loop {
         let stream = tokio::select! {
             _ = &mut shutdown => return,
             Some(_) = connections.join_next() => continue,
+            _ = ended.tick() => {
+                let mut service = service.lock().unwrap_or_else(PoisonError::into_inner);
+                let instead = service.scenario().api.notices_to.clone();
+                for notice in service.notices(Timestamp::now()) {
+                    connections.spawn(notices::send(notice, instead.clone()));
+                }
+                continue;
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {

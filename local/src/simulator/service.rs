@@ -115,7 +115,7 @@ impl Service {
         self.clock
     }
 
-    fn tick(&mut self, now: Timestamp) {
+    pub(super) fn tick(&mut self, now: Timestamp) {
         self.clock = self.clock.max(now);
         self.schedule.settle(self.clock);
     }

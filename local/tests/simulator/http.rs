@@ -111,6 +111,37 @@ async fn a_large_dataset_is_chunked_and_its_cut_has_no_end() {
     }
 }
 
+/// Takes one request and answers it; gives what was sent.
+async fn one_request(listener: TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.expect("a request");
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut request).await.expect("a request"), 0);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.expect("a request");
+    String::from_utf8(request).expect("a request")
+}
+
+#[tokio::test]
+async fn a_job_that_has_ended_is_told_where_its_trigger_says() {
+    for host in [None, Some("abc.lambda-url.us-east-1.on.aws")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let instead = host.map_or_else(String::new, |_| format!("api.notices_to = \"{here}\""));
+        let server = Server::start(&instead).await;
+        let host = host.map_or(format!("http://{here}"), |host| format!("https://{host}"));
+        let notify = format!("%7B%22type%22:%22webhook%22,%22endpoint%22:%22{host}/a/b%22%7D");
+        let target = format!("/dca/trigger?collector=c_any&notify={notify}");
+        let body = crate::world::urls(1).to_string();
+        server.exchange("POST", &target, "connection: close\r\n", &body).await;
+        let told = one_request(listener).await;
+        let id = server.service.lock().unwrap().jobs().next().unwrap().id().to_owned();
+        assert!(told.starts_with("POST /a/b HTTP/1.1\r\n"), "{told}");
+        assert!(told.contains(&format!("host: {}\r\n", host.rsplit('/').next().unwrap())), "{told}");
+        assert!(told.ends_with(&format!(r#"{{"id":"{id}","success":true}}"#)), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_is_kept_between_requests() {
     let server = Server::start("").await;

@@ -84,6 +84,8 @@ struct State {
     stalled_until: Option<Timestamp>,
     /// When the running handler's time is over.
     ends_at: Timestamp,
+    /// Whether it works on a hint.
+    hinted: bool,
     injected: BTreeMap<(Point, Cut), u64>,
     effects: BTreeMap<Point, u64>,
     looks: BTreeMap<String, Looks>,
@@ -109,6 +111,7 @@ impl Cuts {
             killed: false,
             stalled_until: None,
             ends_at: Timestamp::MAX,
+            hinted: false,
             injected: BTreeMap::new(),
             effects: BTreeMap::new(),
             looks: BTreeMap::new(),
@@ -123,10 +126,18 @@ impl Cuts {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A handler is about to run until its next effect; its time ends then.
-    pub fn enter(&self, ends_at: Timestamp) {
+    /// A handler is about to run until its next effect; its time ends then. `hinted`: it works on a hint.
+    pub fn enter(&self, ends_at: Timestamp, hinted: bool) {
         let mut state = self.lock();
         (state.killed, state.stalled_until, state.ends_at) = (false, None, ends_at);
+        state.hinted = hinted;
+    }
+
+    /// Something is triggered: by a handler of a hint, that breaks a property.
+    pub fn triggered(&self) {
+        if self.lock().hinted {
+            self.broken(Broken::new("a_notice_starts_nothing", "a hint has led to a trigger"));
+        }
     }
 
     /// What became of the handler that ran: killed, or stalled until some time.

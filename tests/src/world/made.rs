@@ -69,7 +69,8 @@ impl World {
             crowd.press(&mut scenario);
         }
         let service = Service::new(scenario);
-        let outside = Outside::new(service, weather, Dice::new(dice.roll()));
+        let notices = MemoryQueue::new("notices", QueueSettings::default());
+        let outside = Outside::new(service, weather, notices.clone(), Dice::new(dice.roll()));
         let store = MemoryStore::new();
         let settings = QueueSettings { receives_max: Some(1_000), retention_seconds: Some(14 * 86_400) };
         let queues = MemoryQueues::new(Arc::new(clock.clone()), settings);
@@ -89,6 +90,7 @@ impl World {
             limits: limits.clone(),
             notices: Arc::new(ports::CutNotices(watched.clone(), cuts.clone())),
             metrics: Arc::new(watched.clone()),
+            webhook: if crowd.is_some() { None } else { plan.webhook() },
             alone_since: None,
         };
         let events = MemoryQueue::new("events", settings);
@@ -128,6 +130,7 @@ impl World {
             outside,
             queues,
             events,
+            notices,
             dropped,
             watched,
             cuts,

@@ -32,11 +32,12 @@ use pipeline::cancel::{self, RunCancelRecord};
 use pipeline::held;
 use pipeline::keys;
 use pipeline::ledger::{self, RunRecord};
-use pipeline::messages::{Turn, Verdict};
+use pipeline::messages::{Hint, Turn, Verdict};
 use pipeline::policy::Policy;
 use pipeline::ports::{Clock, PortError};
 use pipeline::schedule::{later, seconds_between};
 use pipeline::spending::{self, Limits};
+use pipeline::webhook;
 use pipeline::words::{InputObject, RunId};
 
 use crate::watched::Watched;
@@ -90,6 +91,8 @@ pub struct World {
     pub queues: MemoryQueues,
     /// S3 events.
     pub events: MemoryQueue,
+    /// Notices of the API, on their way: paths of the function that takes them.
+    pub notices: MemoryQueue,
     /// The files that were dropped, with what should become of their rows.
     pub dropped: Vec<files::Dropped>,
     /// Who watches, and is told of runs.
@@ -131,6 +134,8 @@ pub struct Repeats {
     pub sweeps: u64,
     /// Times that somebody stopped a run.
     pub cancels: u64,
+    /// Times that somebody looked because of a notice.
+    pub hints: u64,
     /// Times that somebody paused everything, let it go on, or let a run go over the spending limits.
     pub switches: u64,
 }
@@ -189,10 +194,20 @@ impl World {
         STEPS_MAX * self.handlers_max / 4
     }
 
-    fn all_queues(&self) -> [MemoryQueue; 8] {
+    fn all_queues(&self) -> [MemoryQueue; 9] {
         let People { sweeps, decisions, cancels, switches, overs, .. } = &self.people;
-        [&self.events, &self.queues.poll, &self.queues.retry, sweeps, decisions, cancels, switches, overs]
-            .map(Clone::clone)
+        [
+            &self.events,
+            &self.notices,
+            &self.queues.poll,
+            &self.queues.retry,
+            sweeps,
+            decisions,
+            cancels,
+            switches,
+            overs,
+        ]
+        .map(Clone::clone)
     }
 
     /// Moves dead letters back that a person has decided to try again: SQS gives them a new id.
@@ -239,6 +254,7 @@ impl World {
         self.repeats.sweeps += u64::from(kind == "sweeps");
         self.repeats.cancels += u64::from(kind == "cancels");
         self.repeats.switches += u64::from(matches!(kind.as_str(), "switches" | "overs"));
+        self.repeats.hints += u64::from(is_hint(&received));
         self.deliveries += 1;
         self.repeats.overlaps += u64::from(tasks.iter().any(|task| task.received.message_id == received.message_id));
         let ends_at = later(now, TURN_SECONDS);
@@ -260,6 +276,13 @@ impl World {
             "events" => Box::pin(async move {
                 let object: InputObject = serde_json::from_str(&body).expect("an object");
                 pipeline.trigger(&*inputs, &object, &turn).await
+            }),
+            "notices" => Box::pin(async move {
+                let attempt = pipeline.webhook.as_ref().and_then(|webhook| webhook.secret.attempt(&body));
+                if let Some(attempt) = attempt {
+                    webhook::take(&*pipeline.queues, pipeline.clock.now(), &attempt).await?;
+                }
+                Ok(Verdict::Done)
             }),
             "poll" => Box::pin(async move { pipeline.poll(&body, &turn).await }),
             "sweeps" => Box::pin(async move {
@@ -305,7 +328,7 @@ impl World {
             task.renewed_at = now;
             task.queue.change_visibility(now, &task.received.receipt, VISIBILITY_SECONDS);
         }
-        self.cuts.enter(task.ends_at);
+        self.cuts.enter(task.ends_at, is_hint(&task.received));
         let mut context = Context::from_waker(Waker::noop());
         let polled = explore::guarded(|| handler.as_mut().poll(&mut context))?;
         if let Some(broken) = self.cuts.first_broken() {
@@ -396,6 +419,11 @@ impl World {
         }
         sends
     }
+}
+
+/// Whether a message is a hint that came of a notice.
+fn is_hint(received: &Received) -> bool {
+    Hint::decode(&received.body).is_ok()
 }
 
 /// Since when somebody has wanted a run to stop.

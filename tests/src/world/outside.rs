@@ -8,6 +8,7 @@ use adapters::dca::ReadToken;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dropcollect::clock::VirtualClock;
+use dropcollect::memory::MemoryQueue;
 use dropcollect::simulator::{Body, Fault, Reply, Request, Service};
 use jiff::{SignedDuration, Timestamp};
 use pipeline::policy::limits;
@@ -21,6 +22,9 @@ use super::dice::Dice;
 /// What every token has in it, so that it is recognised wherever it is told.
 pub(super) const SECRET: &str = "s3cr3t";
 const TOKENS: [&str; 2] = ["api-s3cr3t-one", "api-s3cr3t-two"];
+
+/// Address of the function that takes notices.
+pub(super) const ADDRESS: &str = "https://notices.example/";
 
 /// What strangers call their runs.
 const STRANGER: &str = "stranger";
@@ -56,11 +60,15 @@ pub struct Outside {
     /// The service.
     pub service: Arc<Mutex<Service>>,
     weather: Weather,
+    /// Where notices of the API go.
+    notices: MemoryQueue,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
     dice: Dice,
+    /// Of when a notice comes, if it does.
+    luck: Dice,
     strangers: usize,
     strange_inputs: u64,
     /// Triggers that were accepted later than their requests may take.
@@ -71,10 +79,12 @@ struct State {
 
 impl Outside {
     /// A service in this weather.
-    pub fn new(service: Service, weather: Weather, dice: Dice) -> Self {
+    pub fn new(service: Service, weather: Weather, notices: MemoryQueue, dice: Dice) -> Self {
         let strangers = weather.strangers;
-        let state = State { dice, strangers, strange_inputs: 0, late_jobs: BTreeSet::new(), turned_away: Vec::new() };
-        Self { service: Arc::new(Mutex::new(service)), weather, state: Arc::new(Mutex::new(state)) }
+        let luck = Dice::new(service.scenario().seed ^ 0x6E6F_7469);
+        let state =
+            State { dice, luck, strangers, strange_inputs: 0, late_jobs: BTreeSet::new(), turned_away: Vec::new() };
+        Self { service: Arc::new(Mutex::new(service)), weather, notices, state: Arc::new(Mutex::new(state)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,6 +160,9 @@ impl Outside {
             let ours: Vec<String> = service.jobs().skip(known).map(|job| job.id().to_owned()).collect();
             self.lock().late_jobs.extend(ours);
         }
+        if trigger {
+            self.notify(now, request);
+        }
         if let Some((theirs, false)) = &order {
             service.handle(later(now, 1), theirs);
         }
@@ -160,6 +173,24 @@ impl Outside {
             reply.body = Body::Full(Bytes::from(whole));
         }
         reply
+    }
+
+    /// Notices of a trigger come when they like, whether it is accepted or not: early, late, twice or never.
+    fn notify(&self, now: Timestamp, request: &Request) {
+        let Some(notify) = request.param("notify") else { return };
+        let notify: serde_json::Value = serde_json::from_str(notify).expect("JSON");
+        let path =
+            notify["endpoint"].as_str().and_then(|endpoint| endpoint.strip_prefix(ADDRESS)).expect("our address");
+        let mut state = self.lock();
+        for _ in 0..state.luck.pick(&[0, 1, 1, 2]) {
+            let longest = state.luck.pick(&[10, 60, 600, 20_000]);
+            let delay = state.luck.below(longest);
+            self.notices.send(now, path, delay as u32);
+        }
+        if state.luck.one_in(20) {
+            // Somebody else has found the address.
+            self.notices.send(now, "/0123456789abcdef/1/1/00112233445566778899aabbccddeeff", 0);
+        }
     }
 
     /// A stranger's trigger like this one of ours, and whether it comes first.

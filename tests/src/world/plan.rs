@@ -11,11 +11,12 @@ use pipeline::decisions;
 use pipeline::policy::{OnInDoubt, OutputCompression, OutputFormat, Policy};
 use pipeline::schedule::later;
 use pipeline::spending::Limits;
+use pipeline::webhook::{Secret, Webhook};
 
 use super::cuts::Aim;
 use super::dice::Dice;
 use super::files;
-use super::outside::Weather;
+use super::outside::{ADDRESS, SECRET, Weather};
 use super::points;
 
 /// How a world is made.
@@ -153,6 +154,13 @@ impl Plan {
         let most = dice.pick(&[10, 25, 60]);
         let limits = dice.pick(&["day=N", "c_world1.day=N day=N", "file=N", "file=N day=N", "c_world1.file=N"]);
         limits.replace('N', &most.to_string()).parse().expect("they are limits")
+    }
+
+    /// In one world of three, the API is asked for notices.
+    pub(super) fn webhook(&self) -> Option<Webhook> {
+        let mut dice = Dice::new(self.seed ^ 0x6E6F_7465);
+        let secret = Secret::new(&format!("{SECRET} of the notices")).expect("it is long enough");
+        (!self.calm && dice.one_in(3)).then(|| Webhook { address: ADDRESS.to_owned(), secret })
     }
 
     /// In one world of nine, decisions that nobody would take.

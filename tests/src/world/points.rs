@@ -210,7 +210,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("read", &["dataset", "input"]),
     ("put", &["accounts", "page"]),
     ("replace", &["account-book", "collector-gate", "page-state", "pause", "spending", "status", "token-gate"]),
-    ("send", &["hand-over", "reminder", "reminders", "retry-order"]),
+    ("send", &["hand-over", "hint", "reminder", "reminders", "retry-order"]),
     ("upload_part", &["error-list", "failed-file", "records"]),
 ];
 

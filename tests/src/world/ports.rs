@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use pipeline::keys;
+use pipeline::messages::Hint;
 use pipeline::notice::RunEnded;
 use pipeline::pause::Switch;
 use pipeline::ports::*;
@@ -105,6 +106,7 @@ impl<Q: Queues> Queues for CutQueues<Q> {
     async fn send(&self, queue: QueueName, bodies: &[String], delay_seconds: u32) -> Result<(), PortError> {
         let about = match (queue, bodies) {
             (QueueName::Retry, _) => "retry-order",
+            (QueueName::Poll, [body]) if Hint::decode(body).is_ok() => "hint",
             (QueueName::Poll, [body]) if body.contains("\"generation\":1,") => "reminder",
             (QueueName::Poll, [_]) => "hand-over",
             (QueueName::Poll, _) => "reminders",
@@ -131,6 +133,7 @@ pub(super) struct CutApi<A>(pub(super) A, pub(super) Cuts);
 #[async_trait]
 impl<A: Api> Api for CutApi<A> {
     async fn trigger(&self, request: &TriggerRequest, send_by: Timestamp) -> SendAnswer {
+        self.1.triggered();
         let detail = format!("{:?}", request.query);
         let cut = self.1.decide(Point::new("api", "trigger"), &detail).await;
         if cut == Some(Cut::FailBefore) {

@@ -96,6 +96,8 @@ section! {
         strict_parameters: bool = false,
         /// Whether a 422 is JSON or plain text; its body is not documented.
         schema_error_json: bool = true,
+        /// Host and port that all notices go to, in place of the host that they name: the simulator speaks to no other machine.
+        notices_to: Option<String> = None,
         /// Longest body of a trigger in bytes, 413 beyond it; nothing is documented.
         body_bytes_max: usize = 1_000_000_000,
     }

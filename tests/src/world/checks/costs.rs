@@ -60,5 +60,6 @@ fn disturbances(world: &World) -> u64 {
         + repeats.redrives
         + repeats.overlaps
         + repeats.losses
+        + repeats.hints
         + 2 * (repeats.sweeps + repeats.cancels + repeats.switches)
 }

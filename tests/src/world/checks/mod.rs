@@ -74,6 +74,7 @@ pub const PROPERTIES: &[(&str, &str)] = &[
         "a_pause_stops_everything",
         "While everything is paused nothing is triggered once the last send has had its time.",
     ),
+    ("a_notice_starts_nothing", "Nothing is triggered because of a notice of the API."),
     ("limits_hold", "No more is triggered than the spending limits allow, however many send at the same time."),
     ("nothing_stays_reserved", "What is over holds nothing of a spending limit, and waits for none."),
     ("accounts_add_up", "What the manifests and the accounts say was paid for is what the API accepted."),
