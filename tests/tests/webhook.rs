@@ -18,7 +18,7 @@ const NOTICES: &str = "notices-of-a-test-stack";
 /// A collection and its looks, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
 /// How long a job runs, in seconds.
-const JOB: f64 = 40.0;
+const JOB: f64 = 20.0;
 
 #[tokio::test]
 async fn a_notice_makes_somebody_look_and_nothing_depends_on_it() -> Result<()> {
