@@ -38,7 +38,7 @@ const FAILURES_MAX: u32 = 12;
 const DEATHS_MAX: u32 = 20;
 
 /// So often a hint looks: the notice may come before the dataset can be had.
-const HINTED_LOOKS_MAX: u32 = 4;
+const HINTED_LOOKS_MAX: u32 = 6;
 /// Seconds from its first look to its second, which double from one to the next.
 const HINTED_WAIT_SECONDS: u32 = 5;
 
