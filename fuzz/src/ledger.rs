@@ -10,9 +10,10 @@ use pipeline::ledger::{
     FileReport, HeldMark, HeldRecord, Intent, Outcome, ReleaseRecord, RunRecord,
 };
 use pipeline::manifest::Manifest;
-use pipeline::messages::{Reminder, RetryOrder, VERSION};
+use pipeline::messages::{Hint, Reminder, RetryOrder, VERSION};
 use pipeline::ports::{ObjectInfo, Store};
 use pipeline::status::Status;
+use pipeline::webhook::Secret;
 use pipeline::words::{AttemptId, RunId, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -121,6 +122,15 @@ fn check_state(found: &AttemptKeys, store: &MemoryStore, id: &AttemptId, slice: 
     }
 }
 
+/// The path of a call of the public address that notices come to.
+pub fn notice_path(bytes: &[u8]) {
+    let (path, secret) = (text(bytes), Secret::new("a secret of 26 characters.").expect("it is long enough"));
+    if let Some(attempt) = secret.attempt(&path) {
+        let code = |path: &str| path.rsplit('/').next().map(str::to_ascii_lowercase);
+        assert_eq!(code(&path), code(&secret.path(&attempt)), "only who knows the secret can have made it");
+    }
+}
+
 /// The body of a queue message.
 pub fn message(bytes: &[u8]) {
     let body = text(bytes);
@@ -129,6 +139,10 @@ pub fn message(bytes: &[u8]) {
         assert_eq!(Reminder::decode(&reminder.encode()).as_ref(), Ok(&reminder));
         // A reminder says all that an order does.
         assert_eq!(RetryOrder::decode(&body).map(|order| order.attempt), Ok(reminder.attempt));
+    }
+    if let Ok(hint) = Hint::decode(&body) {
+        assert_eq!(Hint::decode(&hint.encode()).as_ref(), Ok(&hint));
+        assert!(Reminder::decode(&hint.encode()).is_err(), "a hint never polls");
     }
     match RetryOrder::decode(&body) {
         Ok(order) => assert_eq!(RetryOrder::decode(&order.encode()), Ok(order)),

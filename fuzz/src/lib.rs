@@ -30,7 +30,7 @@ pub use drops::{s3_event, sqs_event};
 pub use files::input_file;
 pub use json::json_cut;
 pub use keys::{input_path, settings};
-pub use ledger::{attempt_state, ledger, message};
+pub use ledger::{attempt_state, ledger, message, notice_path};
 pub use matches::matching;
 pub use secrets::secret;
 pub use tables::csv_table;
@@ -49,7 +49,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "input_file", run: input_file, cases: 6_000, words: words::FILES },
     Target { name: "csv_table", run: csv_table, cases: 5_000, words: words::FILES },
     Target { name: "dataset", run: dataset, cases: 10_000, words: words::DATASETS },
@@ -67,4 +67,5 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "ledger", run: ledger, cases: 20_000, words: words::RECORDS },
     Target { name: "attempt_state", run: attempt_state, cases: 10_000, words: words::RECORDS },
     Target { name: "message", run: message, cases: 20_000, words: words::RECORDS },
+    Target { name: "notice_path", run: notice_path, cases: 20_000, words: words::RECORDS },
 ];

@@ -77,7 +77,7 @@ macro_rules! targets {
 
 targets! {
     input_file csv_table dataset delivery json_cut canonical matching settings input_path api_answer s3_event sqs_event secret config
-    ledger attempt_state message
+    ledger attempt_state message notice_path
 }
 
 #[test]
