@@ -48,6 +48,8 @@ fn check_problems(error: &ConfigError) {
             "IN_",
             "AWS_",
             "TRIGGER_",
+            "SPENDING_",
+            "WEBHOOK_",
         ];
         assert!(names_a_variable.into_iter().any(|name| problem.contains(name)), "{problem}");
     }
@@ -69,6 +71,7 @@ fn check_config(config: &Config, role: Role, variables: &BTreeMap<&str, &str>) {
     assert!((1..=100).contains(&attempts_max) && (60..=12 * 86_400).contains(&collection_deadline_seconds));
     assert!((1..=86_400).contains(&config.policy.in_doubt_window_seconds));
     assert!(!config.policy.trigger_defaults.contains_key("confirm-cancel"));
+    assert!(config.webhook.is_none() || variables.contains_key("WEBHOOK_SECRET") && cloud);
     let encoded = serde_json::to_string(&config.policy).expect("a policy is JSON");
     assert_eq!(serde_json::from_str::<Policy>(&encoded).ok().as_ref(), Some(&config.policy));
 }

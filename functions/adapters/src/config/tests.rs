@@ -149,3 +149,33 @@ fn the_token_is_never_told() {
     let secret = [&LEAST[..3], &[("BRIGHT_DATA_API_TOKEN_SECRET", "name")]].concat();
     assert!(matches!(read(Role::Poll, &secret).unwrap().token, Some(TokenFrom::Secret(name)) if name == "name"));
 }
+
+#[test]
+fn notices_need_an_address_and_a_secret_that_is_never_told() {
+    const URL: (&str, &str) = ("WEBHOOK_URL", "https://abc.lambda-url.us-east-1.on.aws/");
+    const SECRET: (&str, &str) = ("WEBHOOK_SECRET", "0123456789abcdef0123");
+    let webhook = with(&[URL, SECRET]).unwrap().webhook.unwrap();
+    assert_eq!(webhook.address, URL.1);
+    assert!(!format!("{:?}", with(&[URL, SECRET]).unwrap()).contains(SECRET.1));
+    // As a template without notices passes them on.
+    for none in [vec![], vec![("WEBHOOK_URL", ""), ("WEBHOOK_SECRET", "")], vec![SECRET]] {
+        assert_eq!(with(&none).unwrap().webhook, None, "{none:?}");
+    }
+    let short = ("WEBHOOK_SECRET", "0123456789abcdef012");
+    for (variables, problem) in [
+        (vec![URL], "WEBHOOK_SECRET is not set"),
+        (vec![URL, short], "WEBHOOK_SECRET is too short: it needs 20 characters"),
+        (vec![("WEBHOOK_URL", "nowhere"), SECRET], "WEBHOOK_URL is \"nowhere\", but must be an address"),
+    ] {
+        let error = with(&variables).unwrap_err().to_string();
+        assert!(error.contains(problem) && !error.contains(short.1), "{error}");
+    }
+    // A laptop cannot be reached.
+    assert_eq!(read(Role::Local, &[URL, SECRET]).unwrap().webhook, None);
+    // Who takes notices has no token, and asks for no notices itself.
+    let bare = &LEAST[..3];
+    let takes = read(Role::Webhook, &[bare, &[SECRET]].concat()).unwrap();
+    assert!(takes.token.is_none() && takes.webhook.is_some());
+    let error = read(Role::Webhook, bare).unwrap_err().to_string();
+    assert!(error.contains("WEBHOOK_SECRET is not set"), "{error}");
+}
