@@ -62,7 +62,7 @@ export DATASET_BUCKET=dropcollect-dataset-example
 export POLL_QUEUE_URL=$AWS_ENDPOINT_URL/000000000000/dropcollect-poll-example
 export RETRY_QUEUE_URL=$AWS_ENDPOINT_URL/000000000000/dropcollect-retry-example
 BRIGHT_DATA_API_URL=$(grep -o 'http://[0-9.:]*' "$scratch/simulator.log" | head -n 1)
-export BRIGHT_DATA_API_URL BRIGHT_DATA_API_TOKEN=token-of-the-test BRIGHT_DATA_COLLECTOR_ID=c_abc123
+export BRIGHT_DATA_API_URL BRIGHT_DATA_API_TOKEN=token-of-the-test BRIGHT_DATA_COLLECTOR_ID=c_abc123 WEBHOOK_SECRET=notices-of-an-example
 wait_for 30 "MiniStack" "$python" tests/lambda_watch.py prepare
 
 watch_port=$(free_port)
@@ -73,6 +73,9 @@ wait_for 60 "cargo lambda watch" bash -c "exec 3<>/dev/tcp/127.0.0.1/$watch_port
 invoke=(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port "$watch_port")
 # S3's test message is no file.
 timeout 120 "${invoke[@]}" trigger --data-file infra/events/input-queue-test-event.json
+# A notice about nothing that is known is passed on, and ends there.
+timeout 60 "${invoke[@]}" webhook --data-file infra/events/notice.json >"$scratch/noticed.json"
+grep -q '"statusCode":200' "$scratch/noticed.json" || { cat "$scratch/noticed.json"; false; }
 "$python" tests/lambda_watch.py drop "$scratch/dropped.json"
 timeout 60 "${invoke[@]}" trigger --data-file "$scratch/dropped.json"
 # While the run is open, the sweep counts it, and again when it is over.
