@@ -71,7 +71,8 @@ def check_template(folder, arch):
     """Nothing but the code and its processor differs from the template of the repository."""
     ours, theirs = (Counter(line.strip() for line in (place / "template.yaml").read_text().splitlines()) for place in (ROOT, folder))
     default = {} if arch == "arm64" else {f"Default: {arch}": 1, "Default: arm64": -1}
-    built = {"Metadata:": -4, "BuildMethod: rust-cargolambda": -4, "BuildProperties:": -4, **{f"Binary: {name}": -1 for name in FUNCTIONS}}
+    number = -len(FUNCTIONS)
+    built = {"Metadata:": number, "BuildMethod: rust-cargolambda": number, "BuildProperties:": number, **{f"Binary: {name}": -1 for name in FUNCTIONS}}
     code = {f"CodeUri: functions/{name}": -1 for name in FUNCTIONS} | {f"CodeUri: {name}.zip": 1 for name in FUNCTIONS}
     allowed = {f"AllowedValues: [{arch}]": 1, "AllowedValues: [arm64, x86_64]": -1}
     comment = {next(line for line in ours if line.startswith("# The package, not the workspace")): -1}
