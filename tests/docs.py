@@ -35,6 +35,7 @@ ELSEWHERE = [
     (r"cargo run -- simulate --listen", "every test of local/tests/cli that starts a simulator, and this script"),
     (r"aws secretsmanager create-secret", "tests/src/cloud.rs, by the SDK"),
     (r"sam build && sam deploy --guided", "tests/tests/as_told.rs, with the parameters given"),
+    (r"sam deploy --parameter-overrides WebhookSecret=", "tests/tests/webhook.rs, with a secret of its own"),
     (r"infra/release --arch", "tests/release.py, with programs that are built already"),
     (r"sam deploy --guided --template-file dist/", "nothing: its template and zips are checked by tests/release.py"),
     (r"aws s3 cp urls.txt s3://<InputBucket>", "tests/account.py in tests/tests/as_told.rs"),
