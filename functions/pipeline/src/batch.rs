@@ -1,10 +1,12 @@
 //! Cuts the rows of a file into batches, by count and by bytes, and leaves out what was there before.
 
-use std::collections::BTreeSet;
-
 use crate::inputs::Row;
 use crate::ledger::{BatchRecord, InputRow, RejectedRow, RowCounts, VERSION};
 use crate::policy::Policy;
+
+use self::seen::Seen;
+
+mod seen;
 
 /// Rejected rows that one batch record holds at most, so that a file of nothing but bad rows is cut too.
 const REJECTED_MAX: usize = 5_000;
@@ -18,7 +20,7 @@ pub struct Cutter {
     /// What the recorded batches hold.
     skip: RowCounts,
     until: RowCounts,
-    seen: BTreeSet<u128>,
+    seen: Seen,
     batch: u32,
     rows: RowCounts,
     inputs: Vec<InputRow>,
@@ -34,7 +36,7 @@ impl Cutter {
             bytes_max: policy.batch_bytes_max as usize,
             skip: until,
             until: RowCounts::default(),
-            seen: BTreeSet::new(),
+            seen: Seen::default(),
             batch: batch.saturating_add(1),
             rows: RowCounts::default(),
             inputs: Vec::new(),

@@ -48,7 +48,7 @@ pub fn loose(json: &str) -> Result<String, NotJson> {
 /// A short name for a canonical text: the first 16 bytes of its SHA-256, so that two different inputs never share one in practice.
 pub fn fingerprint(canonical: &str) -> u128 {
     let digest = Sha256::digest(canonical.as_bytes());
-    digest.iter().take(16).fold(0, |number, &byte| number << 8 | u128::from(byte))
+    digest.first_chunk().copied().map(u128::from_be_bytes).unwrap_or_default()
 }
 
 /// How scalars are written.

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use self::blocks::{BLOCK, Block, Blocks};
 
 mod blocks;
@@ -91,7 +93,7 @@ const DEPTH_MAX: u32 = 63;
 /// Looks at the object that `bytes` begin with.
 pub fn object(bytes: &[u8]) -> Seen {
     let mut object = Object { bytes: 0, has_lines: false, members: [Place::NONE; 5] };
-    match walk(bytes, &mut object) {
+    match dispatch!(Level::new(), simd => walk(simd, bytes, &mut object)) {
         Ok(()) => Seen::Object(object),
         Err(Stop::Cut) => Seen::Cut,
         Err(Stop::Odd) => Seen::Odd,
@@ -106,11 +108,12 @@ enum Stop {
 
 /// Follows the grammar from token to token. Which token may come is known from where the loop stands, so that its branches are easy to
 /// predict; only the kinds of the open containers are kept.
-fn walk(bytes: &[u8], object: &mut Object) -> Result<(), Stop> {
+#[inline(always)]
+fn walk<S: Simd>(simd: S, bytes: &[u8], object: &mut Object) -> Result<(), Stop> {
     if bytes.first() != Some(&b'{') {
         return Err(Stop::Odd);
     }
-    let mut tokens = Tokens::new(bytes);
+    let mut tokens = Tokens::new(simd, bytes);
     let mut open = Open::default();
     let mut member = None;
     tokens.next()?;
@@ -244,7 +247,8 @@ impl Open {
 }
 
 /// The tokens of the bytes, block by block.
-struct Tokens<'a> {
+struct Tokens<'a, S> {
+    simd: S,
     bytes: &'a [u8],
     blocks: Blocks,
     block: Block,
@@ -255,11 +259,12 @@ struct Tokens<'a> {
     has_lines: bool,
 }
 
-impl<'a> Tokens<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+impl<'a, S: Simd> Tokens<'a, S> {
+    #[inline(always)]
+    fn new(simd: S, bytes: &'a [u8]) -> Self {
         let mut blocks = Blocks::default();
-        let block = blocks.next(bytes, 0);
-        Self { bytes, blocks, left: block.tokens, block, base: 0, has_lines: false }
+        let block = blocks.next(simd, bytes, 0);
+        Self { simd, bytes, blocks, left: block.tokens, block, base: 0, has_lines: false }
     }
 
     /// Where the next token begins.
@@ -273,7 +278,7 @@ impl<'a> Tokens<'a> {
         Ok(self.base + at)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn refill(&mut self) -> Result<(), Stop> {
         if !self.block.is_valid(u64::MAX, self.bytes, self.base) {
             return Err(Stop::Odd);
@@ -283,7 +288,7 @@ impl<'a> Tokens<'a> {
         if self.base >= self.bytes.len() {
             return Err(Stop::Cut);
         }
-        self.block = self.blocks.next(self.bytes, self.base);
+        self.block = self.blocks.next(self.simd, self.bytes, self.base);
         self.left = self.block.tokens;
         Ok(())
     }
@@ -294,6 +299,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The object ends with the token at `at`.
+    #[inline(always)]
     fn end(&self, at: usize, object: &mut Object) -> Result<(), Stop> {
         let among = u64::MAX >> (BLOCK - 1 - (at - self.base));
         if !self.block.is_valid(among, self.bytes, self.base) {

@@ -72,11 +72,12 @@ pub(super) fn folder(place: &str) -> Result<&Path, Failure> {
     let missing = || {
         // Whoever has tried it out looks for the trial.
         let trial = Path::new(SIMULATED).is_dir() && place != SIMULATED;
-        let other =
-            if trial { format!("{SIMULATED} is there") } else { "name the one that `run` was given".to_owned() };
-        Failure::usage(format!(
-            "{place} is no folder: nothing has been run there; {other}, and a stack is s3://its-dataset-bucket"
-        ))
+        let other = if trial {
+            format!("what --simulate made is in {SIMULATED}: name it (`status {SIMULATED}`, `why … --data {SIMULATED}`)")
+        } else {
+            "name the folder that `run` was given, or a stack (s3://its-dataset-bucket)".to_owned()
+        };
+        Failure::usage(format!("{place} is no folder: nothing has been run there; {other}"))
     };
     root.is_dir().then_some(root).ok_or_else(missing)
 }

@@ -74,6 +74,11 @@ fn wrong_usage_is_told_before_anything_is_paid() {
     });
     let place = Place::new();
     place.finish(place.command(&["status", "data"])).expect(2, &["data is no folder: nothing has been run there"]);
+    // Whoever has tried it out is told where the trial is.
+    std::fs::create_dir(place.path("dropcollect-simulated")).unwrap();
+    let trial = ["name it (`status dropcollect-simulated`, `why … --data dropcollect-simulated`)"];
+    place.finish(place.command(&["status"])).expect(2, &trial);
+    place.finish(place.command(&["why", "a.csv", "2"])).expect(2, &trial);
     place.finish(place.command(&["simulate", "--listen", "nowhere"])).expect(2, &["--listen"]);
     place.file("a.csv", TWO);
     let onto = place.command(&["run", "a.csv", "--simulate", "--data", "a.csv"]);

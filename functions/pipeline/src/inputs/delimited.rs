@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::ops::Range;
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use csv::{Reader, ReaderBuilder, StringRecord, Terminator};
 
 use crate::canonical::fingerprint;
 
@@ -103,7 +103,7 @@ impl Table {
     /// The names of the columns as JSON strings. White space around a name is dropped: nobody can see it, and no collector wants it.
     fn column_names(&mut self, header: &str) -> Result<Vec<String>, FileProblem> {
         let cells = self.cells.of(header).map_err(|problem| FileProblem::BadHeader { problem })?;
-        let names: Vec<&str> = cells.iter().map(|cell| std::str::from_utf8(cell).unwrap_or_default().trim()).collect();
+        let names: Vec<&str> = cells.iter().map(str::trim).collect();
         check_names(&names, self.delimiter)?;
         self.sorted = (0..names.len()).collect();
         self.sorted.sort_by_key(|column| names.get(*column));
@@ -115,7 +115,7 @@ impl Table {
     fn input(&mut self, row: &str) -> Result<json::Input, RowProblem> {
         let Self { cells, columns, members, .. } = self;
         let cells = cells.of(row)?;
-        if cells.iter().all(|cell| cell.trim_ascii().is_empty()) {
+        if cells.iter().all(|cell| cell.as_bytes().trim_ascii().is_empty()) {
             return Err(RowProblem::EmptyInput);
         }
         if cells.len() != columns.len() {
@@ -129,8 +129,7 @@ impl Table {
             let begin = json.len();
             json.push_str(name);
             json.push(':');
-            // The row is UTF-8 and is only split at ASCII, so that its cells are too.
-            json::push_quoted(&mut json, std::str::from_utf8(cell).unwrap_or_default())?;
+            json::push_quoted(&mut json, cell)?;
             members.push(begin..json.len());
         }
         json.push('}');
@@ -157,7 +156,7 @@ impl Table {
 struct Cells {
     delimiter: u8,
     reader: Reader<Cursor<Vec<u8>>>,
-    cells: ByteRecord,
+    cells: StringRecord,
     fed: u64,
 }
 
@@ -169,11 +168,11 @@ impl Cells {
             .delimiter(delimiter)
             .terminator(Terminator::Any(b'\n'))
             .from_reader(Cursor::default());
-        Self { delimiter, reader, cells: ByteRecord::new(), fed: 0 }
+        Self { delimiter, reader, cells: StringRecord::new(), fed: 0 }
     }
 
     /// The cells of a row that the splitter cut.
-    fn of(&mut self, row: &str) -> Result<&ByteRecord, RowProblem> {
+    fn of(&mut self, row: &str) -> Result<&StringRecord, RowProblem> {
         let cursor = self.reader.get_mut();
         cursor.set_position(0);
         let bytes = cursor.get_mut();
@@ -181,7 +180,7 @@ impl Cells {
         bytes.extend_from_slice(row.as_bytes());
         bytes.push(b'\n');
         self.fed += bytes.len() as u64;
-        let read = self.reader.read_byte_record(&mut self.cells);
+        let read = self.reader.read_record(&mut self.cells);
         if !matches!(read, Ok(true)) || self.reader.position().byte() != self.fed {
             // The splitter and the `csv` crate disagree on where the row ends, which their tests rule out. The next row starts afresh.
             *self = Self::new(self.delimiter);

@@ -57,7 +57,9 @@ pub(super) fn url_object(url: &str) -> Result<Input, RowProblem> {
 
 /// Writes a JSON string.
 pub(super) fn push_quoted(out: &mut String, text: &str) -> Result<(), RowProblem> {
-    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+    // Every byte is looked at, because that is done many at a time; cells are short.
+    let escapes = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
+    if escapes {
         out.push_str(&quote(text)?);
     } else {
         // Nothing to escape, as in most cells.

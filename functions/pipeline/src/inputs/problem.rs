@@ -249,7 +249,7 @@ impl RowProblem {
         if let Some(at) = memchr::memchr(0, bytes) {
             return Err(Self::NulByte { byte: at + 1 });
         }
-        std::str::from_utf8(bytes).map_err(|error| Self::InvalidUtf8 { byte: error.valid_up_to() + 1 })
+        simdutf8::compat::from_utf8(bytes).map_err(|error| Self::InvalidUtf8 { byte: error.valid_up_to() + 1 })
     }
 }
 

@@ -1,6 +1,6 @@
 //! 64 bytes at a time, as bit masks.
 
-use wide::u8x16;
+use fearless_simd::{Simd, SimdBase, SimdFrom, SimdMask, u8x64};
 
 /// Bytes of a block: one bit each.
 pub(super) const BLOCK: usize = 64;
@@ -32,21 +32,20 @@ pub(super) struct Block {
 impl Blocks {
     /// The block of `bytes` that begins at `base`. Behind their end stand spaces.
     #[inline(always)]
-    pub(super) fn next(&mut self, bytes: &[u8], base: usize) -> Block {
+    pub(super) fn next<S: Simd>(&mut self, simd: S, bytes: &[u8], base: usize) -> Block {
         let rest = bytes.get(base..).unwrap_or_default();
         match rest.first_chunk::<BLOCK>() {
-            Some(block) => self.masks(block),
+            Some(block) => self.masks(Lanes(u8x64::simd_from(simd, *block))),
             None => {
                 let mut block = [b' '; BLOCK];
                 block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                self.masks(&block)
+                self.masks(Lanes(u8x64::simd_from(simd, block)))
             }
         }
     }
 
     #[inline(always)]
-    fn masks(&mut self, block: &[u8; BLOCK]) -> Block {
-        let lanes = Lanes::of(block);
+    fn masks<S: Simd>(&mut self, lanes: Lanes<S>) -> Block {
         if self.in_string == u64::MAX && lanes.is_plain_text() {
             self.escaped = 0;
             return Block::default();
@@ -56,11 +55,7 @@ impl Blocks {
         let in_string = prefix_xor(quotes) ^ self.in_string;
         let low = lanes.low();
         self.in_string = 0_u64.wrapping_sub(in_string >> 63);
-        let marks = lanes.mask(|lane| {
-            // All four brackets, and `Y`, `_`, `y` and DEL, which stand nowhere outside strings, have these bits in common.
-            equal(lane | u8x16::splat(0x26), 0x7F) | equal(lane, b',') | equal(lane, b':')
-        });
-        let marks = marks & !in_string;
+        let marks = lanes.marks() & !in_string;
         // The closing quote is not in the string any more.
         let others = !(marks | quotes | in_string);
         let (begins, lines) = if others == 0 {
@@ -79,9 +74,9 @@ impl Blocks {
 
     /// Where numbers and words begin, and the line ends, among bytes that are neither in strings nor punctuation.
     #[inline(always)]
-    fn others(&mut self, lanes: &Lanes, others: u64, low: u64) -> (u64, u64) {
+    fn others<S: Simd>(&mut self, lanes: &Lanes<S>, others: u64, low: u64) -> (u64, u64) {
         // Most JSON has no other white space than spaces.
-        let lines = if low == 0 { 0 } else { lanes.mask(|lane| equal(lane, b'\n') | equal(lane, b'\r')) };
+        let lines = if low == 0 { 0 } else { lanes.equal(b'\n') | lanes.equal(b'\r') };
         let tabs = if low == 0 { 0 } else { lanes.equal(b'\t') };
         let scalars = others & !(lanes.equal(b' ') | lines | tabs);
         let begins = scalars & !(scalars << 1 | self.in_scalar);
@@ -91,7 +86,7 @@ impl Blocks {
 
     /// Backslashes that escape the byte behind them, and the bytes that are escaped.
     #[inline(always)]
-    fn escapes(&mut self, lanes: &Lanes) -> (u64, u64) {
+    fn escapes<S: Simd>(&mut self, lanes: &Lanes<S>) -> (u64, u64) {
         /// Every second bit: a run of backslashes pairs up from where it begins.
         const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
         if !lanes.has(b'\\') {
@@ -139,52 +134,39 @@ fn prefix_xor(bits: u64) -> u64 {
     [1, 2, 4, 8, 16, 32].into_iter().fold(bits, |bits, shift| bits ^ bits << shift)
 }
 
-/// The block in four vectors.
-struct Lanes([u8x16; 4]);
+/// The block as one vector, in as many registers as the processor needs for it.
+struct Lanes<S: Simd>(u8x64<S>);
 
-impl Lanes {
-    #[inline(always)]
-    fn of(block: &[u8; BLOCK]) -> Self {
-        let (lanes, _) = block.as_chunks::<16>();
-        Self(std::array::from_fn(|lane| u8x16::new(lanes.get(lane).copied().unwrap_or([b' '; 16]))))
-    }
-
-    #[inline(always)]
-    fn mask(&self, test: impl Fn(u8x16) -> u8x16) -> u64 {
-        let [a, b, c, d] = self.0.map(|lane| u64::from(test(lane).to_bitmask()));
-        a | b << 16 | c << 32 | d << 48
-    }
-
+impl<S: Simd> Lanes<S> {
     #[inline(always)]
     fn equal(&self, byte: u8) -> u64 {
-        self.mask(|lane| equal(lane, byte))
+        self.0.simd_eq(byte).to_bitmask()
     }
 
     /// Whether any byte is this one: cheaper than asking which.
     #[inline(always)]
     fn has(&self, byte: u8) -> bool {
-        let [a, b, c, d] = self.0.map(|lane| equal(lane, byte));
-        (a | b | c | d).to_bitmask() != 0
+        self.0.simd_eq(byte).any_true()
+    }
+
+    /// Punctuation.
+    #[inline(always)]
+    fn marks(&self) -> u64 {
+        // All four brackets, and `Y`, `_`, `y` and DEL, which stand nowhere outside strings, have these bits in common.
+        let brackets = (self.0 | 0x26).simd_eq(0x7F);
+        (brackets | self.0.simd_eq(b',') | self.0.simd_eq(b':')).to_bitmask()
     }
 
     /// Whether nothing among the bytes matters inside a string: the middle of a long text.
     #[inline(always)]
     fn is_plain_text(&self) -> bool {
-        let matters = |lane: u8x16| equal(lane, b'"') | equal(lane, b'\\') | lane.min(u8x16::splat(0x1F)).simd_eq(lane);
-        let [a, b, c, d] = self.0.map(matters);
-        (a | b | c | d).to_bitmask() == 0
+        !(self.0.simd_eq(b'"') | self.0.simd_eq(b'\\') | self.0.simd_lt(b' ')).any_true()
     }
 
     /// Control characters.
     #[inline(always)]
     fn low(&self) -> u64 {
-        let low = |lane: u8x16| lane.min(u8x16::splat(0x1F)).simd_eq(lane);
-        let [a, b, c, d] = self.0;
-        if low(a.min(b).min(c.min(d))).to_bitmask() == 0 { 0 } else { self.mask(low) }
+        let low = self.0.simd_lt(b' ');
+        if low.any_true() { low.to_bitmask() } else { 0 }
     }
-}
-
-#[inline(always)]
-fn equal(lane: u8x16, byte: u8) -> u8x16 {
-    lane.simd_eq(u8x16::splat(byte))
 }
