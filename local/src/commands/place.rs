@@ -73,7 +73,9 @@ pub(super) fn folder(place: &str) -> Result<&Path, Failure> {
         // Whoever has tried it out looks for the trial.
         let trial = Path::new(SIMULATED).is_dir() && place != SIMULATED;
         let other = if trial {
-            format!("what --simulate made is in {SIMULATED}: name it (`status {SIMULATED}`, `why … --data {SIMULATED}`)")
+            format!(
+                "what --simulate made is in {SIMULATED}: name it (`status {SIMULATED}`, `why … --data {SIMULATED}`)"
+            )
         } else {
             "name the folder that `run` was given, or a stack (s3://its-dataset-bucket)".to_owned()
         };
