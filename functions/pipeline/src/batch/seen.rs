@@ -1,5 +1,7 @@
 //! Which inputs a file has had so far.
 
+#![expect(clippy::disallowed_types, reason = "nothing goes through these sets in their order")]
+
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
