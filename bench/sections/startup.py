@@ -27,6 +27,7 @@ LAMBDA = {
     "DATASET_BUCKET": "datasets",
     "POLL_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/poll",
     "RETRY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/retry",
+    "WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef",
 }
 TOKEN = {"BRIGHT_DATA_API_TOKEN": "token"}
 

@@ -9,6 +9,7 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpClient, http_client_fn};
 
 use pipeline::ports::PortError;
 
@@ -81,8 +82,12 @@ fn version() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
+/// Connects over TLS. A client that is made validates its HTTP client, for which this one of the SDK parses all certificates, once for
+/// each client and once more for S3, and throws them away: a quarter of what a function does before its first event. Behind a closure
+/// it has nothing to validate, and parses them for the first request.
 fn http_client(tls: TlsContext) -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https()
+    let client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https();
+    http_client_fn(move |settings, components| client.http_connector(settings, components))
 }
 
 /// The SDK has a time-out for connecting only; without these, one silent peer holds a function until it is killed. An attempt ends

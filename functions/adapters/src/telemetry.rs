@@ -70,7 +70,8 @@ fn ours(level: &str) -> String {
     }
     .to_owned();
     // Lambda's runtime makes the span with the request's id.
-    let crates = ["lambda_runtime", "pipeline", "adapters", "trigger", "poll", "retry", "sweep", "dropcollect"];
+    let crates =
+        ["lambda_runtime", "pipeline", "adapters", "trigger", "poll", "retry", "sweep", "webhook", "dropcollect"];
     let rest = if matches!(level.as_str(), "error" | "off") { level.as_str() } else { "warn" };
     let directives = crates.iter().map(|name| format!("{name}={level}"));
     std::iter::once(rest.to_owned()).chain(directives).collect::<Vec<_>>().join(",")
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn our_crates_speak_and_others_warn() {
-        let info = "warn,lambda_runtime=info,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,sweep=info,dropcollect=info";
+        let info = "warn,lambda_runtime=info,pipeline=info,adapters=info,trigger=info,poll=info,retry=info,sweep=info,webhook=info,\
+                    dropcollect=info";
         assert_eq!(with(&[]), info);
         assert_eq!(with(&[("AWS_LAMBDA_LOG_LEVEL", "INFO")]), info);
         assert_eq!(with(&[("RUST_LOG", "nonsense")]), info);

@@ -24,8 +24,8 @@ pub struct Settings {
 pub enum SettingProblem {
     /// None of the three places names a collector.
     #[error(
-        "no collector: name one in the object's metadata (x-amz-meta-collector), as a folder of the key (c_…/file.csv), with --collector, \
-         or as the default (BRIGHT_DATA_COLLECTOR_ID)"
+        "no collector: name one with --collector or BRIGHT_DATA_COLLECTOR_ID; a file in S3 may also name its own, in its metadata \
+         (x-amz-meta-collector) or with a folder of its key (c_…/file.csv)"
     )]
     NoCollector,
     /// A value that the option does not take.
