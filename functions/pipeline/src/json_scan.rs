@@ -9,9 +9,11 @@ use std::ops::Range;
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use self::blocks::{BLOCK, Block, Blocks};
+use self::blocks::{BLOCK, Blocks};
+use self::grammar::{Checked, Grammar, Open};
 
 mod blocks;
+mod grammar;
 mod scalar;
 
 /// The members by which rows are told apart.
@@ -33,15 +35,16 @@ impl Member {
     /// All of them, in this order.
     pub const ALL: [Self; 5] = [Self::Input, Self::Error, Self::ErrorCode, Self::Warning, Self::WarningCode];
 
-    fn named(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"input" => Self::Input,
-            b"error" => Self::Error,
-            b"error_code" => Self::ErrorCode,
-            b"warning" => Self::Warning,
-            b"warning_code" => Self::WarningCode,
-            _ => return None,
-        })
+    /// The one whose name, with the quote behind it, these bytes begin with, and how long that is.
+    fn of(bytes: &[u8]) -> Option<(Self, usize)> {
+        const NAMES: [(Member, &[u8]); 5] = [
+            (Member::Input, b"input\""),
+            (Member::Error, b"error\""),
+            (Member::ErrorCode, b"error_code\""),
+            (Member::Warning, b"warning\""),
+            (Member::WarningCode, b"warning_code\""),
+        ];
+        NAMES.into_iter().find(|(_, name)| bytes.starts_with(name)).map(|(member, name)| (member, name.len()))
     }
 }
 
@@ -87,9 +90,6 @@ pub enum Seen {
     Odd,
 }
 
-/// Deeper nesting is [`Seen::Odd`]: one bit a level.
-const DEPTH_MAX: u32 = 63;
-
 /// Looks at the object that `bytes` begin with.
 pub fn object(bytes: &[u8]) -> Seen {
     let mut object = Object { bytes: 0, has_lines: false, members: [Place::NONE; 5] };
@@ -106,207 +106,130 @@ enum Stop {
     Odd,
 }
 
-/// Follows the grammar from token to token. Which token may come is known from where the loop stands, so that its branches are easy to
-/// predict; only the kinds of the open containers are kept.
+/// Goes from block to block. Each byte outside strings says what may stand behind it, for all bytes of a block at the same time; only brackets,
+/// numbers, words and names of interest are visited one by one.
 #[inline(always)]
 fn walk<S: Simd>(simd: S, bytes: &[u8], object: &mut Object) -> Result<(), Stop> {
     if bytes.first() != Some(&b'{') {
         return Err(Stop::Odd);
     }
-    let mut tokens = Tokens::new(simd, bytes);
+    let mut blocks = Blocks::default();
     let mut open = Open::default();
+    let mut grammar = Grammar::default();
+    let mut lines = 0;
+    // 1 when the next block begins with the first byte of a name.
+    let mut name_begins = 0;
     let mut member = None;
-    tokens.next()?;
-    open.push(true)?;
-    let mut first = true;
-    'next: loop {
-        'value: {
-            if open.in_object() {
-                let at = tokens.next()?;
-                match tokens.byte(at) {
-                    b'"' => {}
-                    b'}' if first => {
-                        if open.pop() {
-                            return tokens.end(at, object);
-                        }
-                        break 'value;
-                    }
-                    _ => return Err(Stop::Odd),
-                }
-                let colon = tokens.next()?;
-                if tokens.byte(colon) != b':' {
-                    return Err(Stop::Odd);
-                }
-                if open.depth == 1 && may_be_a_member(tokens.byte(at + 1), tokens.byte(at + 2)) {
-                    let name = object.name(bytes.get(at + 1..colon).unwrap_or_default())?;
-                    member = name.map(|member| (member, colon + 1));
-                }
+    let mut base = 0;
+    while base < bytes.len() {
+        if let Some(block) = blocks.next(simd, bytes, base) {
+            let nesting = open.follow(&block, bytes, base)?;
+            let Checked { names, scalars, misplaced } = grammar.check(&block, &nesting);
+            let among = nesting.among;
+            if (misplaced | block.controls) & among != 0 || !block.has_valid_escapes(among, bytes, base) {
+                return Err(Stop::Odd);
             }
-            let at = tokens.next()?;
-            match tokens.byte(at) {
-                b'"' => {}
-                byte @ (b'{' | b'[') => {
-                    open.push(byte == b'{')?;
-                    first = true;
-                    continue 'next;
-                }
-                b']' if first && !open.in_object() => drop(open.pop()),
-                _ => match scalar::is_valid(bytes.get(at..).unwrap_or_default()) {
+            for at in ones(scalars & among) {
+                match scalar::is_valid(bytes.get(base + at..).unwrap_or_default()) {
                     Some(true) => {}
                     Some(false) => return Err(Stop::Odd),
                     None => return Err(Stop::Cut),
-                },
+                }
+            }
+            lines |= block.lines & among;
+            let names = names & nesting.outermost & among;
+            let initials = (names << 1 | name_begins) & block.initials;
+            name_begins = names >> 63;
+            if initials != 0 || member.is_some() {
+                let ends = (block.commas & nesting.outermost | nesting.last()) & among;
+                object.find(bytes, base, initials, ends, &mut member)?;
+            }
+            if nesting.ended {
+                object.bytes = base + among.count_ones() as usize;
+                object.has_lines = lines != 0;
+                return Ok(());
             }
         }
-        loop {
-            let at = tokens.next()?;
-            let byte = tokens.byte(at);
-            if open.depth == 1
-                && let Some((member, begin)) = member.take()
-            {
-                object.set(member, begin, bytes.get(begin..at).unwrap_or_default())?;
-            }
-            if byte == b',' {
-                first = false;
-                break;
-            }
-            if byte != if open.in_object() { b'}' } else { b']' } {
-                return Err(Stop::Odd);
-            }
-            if open.pop() {
-                return tokens.end(at, object);
-            }
-        }
+        base += BLOCK;
     }
+    Err(Stop::Cut)
 }
 
 /// Whether a name that begins so may be one of [`Member`]'s, in whatever spelling.
+fn may_be_a_member(name: &[u8]) -> bool {
+    matches!(name, [b'i', b'n' | b'\\', ..] | [b'e', b'r' | b'\\', ..] | [b'w', b'a' | b'\\', ..] | [b'\\', ..])
+}
+
+/// Where the ones of a mask are.
 #[inline(always)]
-fn may_be_a_member(first: u8, second: u8) -> bool {
-    match first {
-        b'i' => matches!(second, b'n' | b'\\'),
-        b'e' => matches!(second, b'r' | b'\\'),
-        b'w' => matches!(second, b'a' | b'\\'),
-        first => first == b'\\',
-    }
+fn ones(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = mask.trailing_zeros() as usize;
+        mask &= mask.checked_sub(1)?;
+        Some(at)
+    })
 }
 
 impl Object {
-    /// Which member a name of the outermost object is: `text` are the bytes from behind its first quote up to the colon.
-    fn name(&self, text: &[u8]) -> Result<Option<Member>, Stop> {
-        let name = text.trim_ascii_end();
-        let name = name.strip_suffix(b"\"").unwrap_or(name);
-        match Member::named(name) {
-            // A name that is given twice says two things.
-            Some(member) if self.member(member).is_some() => Err(Stop::Odd),
-            // It may be one of these in another spelling.
-            None if name.contains(&b'\\') => Err(Stop::Odd),
-            member => Ok(member),
+    /// Finds members whose names begin at `initials` in the block at `base`, and the end of the one that is open. Values of the outermost
+    /// object end at `ends`.
+    #[inline]
+    fn find(
+        &mut self,
+        bytes: &[u8],
+        base: usize,
+        initials: u64,
+        ends: u64,
+        open: &mut Option<(Member, usize)>,
+    ) -> Result<(), Stop> {
+        let mut initials = ones(initials);
+        let mut from = 0;
+        loop {
+            if let Some((member, begin)) = *open {
+                let ends = ends & u64::MAX << from;
+                if ends == 0 {
+                    return Ok(());
+                }
+                self.set(member, begin, base + ends.trailing_zeros() as usize, bytes)?;
+                *open = None;
+            }
+            let Some(at) = initials.next() else { return Ok(()) };
+            *open = self.name(bytes, base + at)?;
+            from = at;
         }
     }
 
-    /// The value of a member lies in `text`, which begins at `begin`.
-    fn set(&mut self, member: Member, begin: usize, text: &[u8]) -> Result<(), Stop> {
+    /// Which member the name is that begins behind its quote at `begin`, and where its value begins.
+    fn name(&self, bytes: &[u8], begin: usize) -> Result<Option<(Member, usize)>, Stop> {
+        let rest = bytes.get(begin..).unwrap_or_default();
+        if !may_be_a_member(rest) {
+            return Ok(None);
+        }
+        match Member::of(rest) {
+            // A name that is given twice says two things.
+            Some((member, _)) if self.member(member).is_some() => Err(Stop::Odd),
+            Some((member, length)) => {
+                let behind = rest.get(length..).unwrap_or_default();
+                let colon = behind.iter().position(|&byte| byte == b':').ok_or(Stop::Cut)?;
+                Ok(Some((member, begin + length + colon + 1)))
+            }
+            // It may be one of these in another spelling.
+            None => match rest.iter().find(|byte| matches!(byte, b'"' | b'\\')) {
+                Some(b'\\') => Err(Stop::Odd),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// The value of a member lies between `begin` and `end`.
+    fn set(&mut self, member: Member, begin: usize, end: usize, bytes: &[u8]) -> Result<(), Stop> {
+        let text = bytes.get(begin..end).unwrap_or_default();
         let begin = begin + text.len() - text.trim_ascii_start().len();
         let end = begin + text.trim_ascii().len();
         let (Ok(begin), Ok(end)) = (u32::try_from(begin), u32::try_from(end)) else { return Err(Stop::Odd) };
         if let Some(place) = self.members.get_mut(member as usize) {
             *place = Place { begin, end };
         }
-        Ok(())
-    }
-}
-
-/// The containers that are open: one bit each, the innermost lowest, 1 for an object.
-#[derive(Default)]
-struct Open {
-    kinds: u64,
-    depth: u32,
-}
-
-impl Open {
-    #[inline(always)]
-    fn in_object(&self) -> bool {
-        self.kinds & 1 == 1
-    }
-
-    #[inline(always)]
-    fn push(&mut self, object: bool) -> Result<(), Stop> {
-        self.kinds = self.kinds << 1 | u64::from(object);
-        self.depth += 1;
-        if self.depth > DEPTH_MAX { Err(Stop::Odd) } else { Ok(()) }
-    }
-
-    /// Closes the innermost; `true` if it was the last.
-    #[inline(always)]
-    fn pop(&mut self) -> bool {
-        self.kinds >>= 1;
-        self.depth -= 1;
-        self.depth == 0
-    }
-}
-
-/// The tokens of the bytes, block by block.
-struct Tokens<'a, S> {
-    simd: S,
-    bytes: &'a [u8],
-    blocks: Blocks,
-    block: Block,
-    /// Where the block begins.
-    base: usize,
-    /// The tokens of the block that are still to come.
-    left: u64,
-    has_lines: bool,
-}
-
-impl<'a, S: Simd> Tokens<'a, S> {
-    #[inline(always)]
-    fn new(simd: S, bytes: &'a [u8]) -> Self {
-        let mut blocks = Blocks::default();
-        let block = blocks.next(simd, bytes, 0);
-        Self { simd, bytes, blocks, left: block.tokens, block, base: 0, has_lines: false }
-    }
-
-    /// Where the next token begins.
-    #[inline(always)]
-    fn next(&mut self) -> Result<usize, Stop> {
-        while self.left == 0 {
-            self.refill()?;
-        }
-        let at = self.left.trailing_zeros() as usize;
-        self.left &= self.left - 1;
-        Ok(self.base + at)
-    }
-
-    #[inline(always)]
-    fn refill(&mut self) -> Result<(), Stop> {
-        if !self.block.is_valid(u64::MAX, self.bytes, self.base) {
-            return Err(Stop::Odd);
-        }
-        self.has_lines |= self.block.lines != 0;
-        self.base += BLOCK;
-        if self.base >= self.bytes.len() {
-            return Err(Stop::Cut);
-        }
-        self.block = self.blocks.next(self.simd, self.bytes, self.base);
-        self.left = self.block.tokens;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn byte(&self, at: usize) -> u8 {
-        self.bytes.get(at).copied().unwrap_or(b' ')
-    }
-
-    /// The object ends with the token at `at`.
-    #[inline(always)]
-    fn end(&self, at: usize, object: &mut Object) -> Result<(), Stop> {
-        let among = u64::MAX >> (BLOCK - 1 - (at - self.base));
-        if !self.block.is_valid(among, self.bytes, self.base) {
-            return Err(Stop::Odd);
-        }
-        object.bytes = at + 1;
-        object.has_lines = self.has_lines || self.block.lines & among != 0;
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! Which input a record belongs to: by the `input` that the API echoes in it.
 
+use foldhash::fast::FixedState;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use crate::canonical::{canonical, fingerprint, loose};
-use serde_json::value::RawValue;
 
 /// The inputs of one slice, ready to be found.
 pub struct Matcher {
@@ -12,8 +12,8 @@ pub struct Matcher {
     exact: BTreeMap<u128, u32>,
     /// One field with its type-blind value → the positions of the inputs that have it.
     fields: BTreeMap<u128, Vec<u32>>,
-    /// Echoes as they are spelt → the inputs that they are exactly equal to: most records spell their echo like one before, and then
-    /// nothing has to be parsed.
+    /// Echoes as they are spelt → the inputs that they are exactly equal to: most records spell their echo as the input was sent, or like
+    /// one before, and then nothing has to be parsed.
     spelt: Spelt,
     /// How many fields each input has.
     sizes: Vec<usize>,
@@ -30,7 +30,7 @@ const SPELT_BYTES_MAX: usize = 1_000;
     clippy::disallowed_types,
     reason = "it is asked for every record and never gone through, and its hashes have no random key"
 )]
-type Spelt = std::collections::HashMap<Box<str>, u32, BuildHasherDefault<DefaultHasher>>;
+type Spelt = std::collections::HashMap<Box<str>, u32, FixedState>;
 
 impl Matcher {
     /// Indexes the inputs, given as JSON text.
@@ -44,7 +44,8 @@ impl Matcher {
         };
         for (position, input) in (0_u32..).zip(inputs) {
             if let Ok(text) = canonical(input) {
-                matcher.exact.insert(fingerprint(&text), position);
+                let position = *matcher.exact.entry(fingerprint(&text)).or_insert(position);
+                matcher.spell(input, position);
             }
             let fields = fields(input);
             matcher.sizes.push(fields.len());
@@ -65,10 +66,9 @@ impl Matcher {
         }
         let text = fingerprint(&canonical(echo).ok()?);
         if let Some(position) = self.exact.get(&text) {
-            if self.spelt.len() < KNOWN_MAX && echo.len() <= SPELT_BYTES_MAX {
-                self.spelt.insert(echo.into(), *position);
-            }
-            return Some(*position);
+            let position = *position;
+            self.spell(echo, position);
+            return Some(position);
         }
         if let Some(known) = self.known.get(&text) {
             return *known;
@@ -78,6 +78,13 @@ impl Matcher {
             self.known.insert(text, found);
         }
         found
+    }
+
+    /// Remembers that an echo which is spelt so belongs to this input.
+    fn spell(&mut self, echo: &str, position: u32) {
+        if self.spelt.len() < KNOWN_MAX && echo.len() <= SPELT_BYTES_MAX {
+            self.spelt.insert(echo.into(), position);
+        }
     }
 
     /// The input of which the echo has every field, with the most fields, if there is exactly one.

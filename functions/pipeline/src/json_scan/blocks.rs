@@ -12,76 +12,83 @@ pub(super) struct Blocks {
     in_string: u64,
     /// 1 when the first byte of the next block is escaped.
     escaped: u64,
-    /// 1 when the last byte of the block before was part of a number or a word.
-    in_scalar: u64,
 }
 
 /// The masks of one block; bit `n` is its byte `n`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Block {
-    /// Quotes that begin a string, punctuation, and first bytes of numbers and words.
-    pub(super) tokens: u64,
+    /// Strings: from the opening quote up to before the closing one.
+    pub(super) strings: u64,
+    /// Quotes that open or close a string.
+    pub(super) quotes: u64,
+    pub(super) commas: u64,
+    pub(super) colons: u64,
+    /// All four, and some bytes that stand nowhere outside strings.
+    pub(super) brackets: u64,
+    /// What is left: numbers, words, and whatever has no place in JSON.
+    pub(super) scalars: u64,
+    /// White space outside strings.
+    pub(super) spaces: u64,
     /// Line ends outside strings.
     pub(super) lines: u64,
+    /// Bytes with which a name of interest may begin.
+    pub(super) initials: u64,
     /// Backslashes that escape something.
     escapes: u64,
     /// Control characters in strings.
-    controls: u64,
+    pub(super) controls: u64,
 }
 
 impl Blocks {
-    /// The block of `bytes` that begins at `base`. Behind their end stand spaces.
+    /// The block of `bytes` that begins at `base`, behind whose end stand spaces. `None`: all of it is text in the middle of a string.
     #[inline(always)]
-    pub(super) fn next<S: Simd>(&mut self, simd: S, bytes: &[u8], base: usize) -> Block {
+    pub(super) fn next<S: Simd>(&mut self, simd: S, bytes: &[u8], base: usize) -> Option<Block> {
         let rest = bytes.get(base..).unwrap_or_default();
         match rest.first_chunk::<BLOCK>() {
-            Some(block) => self.masks(Lanes(u8x64::simd_from(simd, *block))),
+            Some(block) => self.masks(&Lanes(u8x64::simd_from(simd, *block))),
             None => {
                 let mut block = [b' '; BLOCK];
                 block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                self.masks(Lanes(u8x64::simd_from(simd, block)))
+                self.masks(&Lanes(u8x64::simd_from(simd, block)))
             }
         }
     }
 
     #[inline(always)]
-    fn masks<S: Simd>(&mut self, lanes: Lanes<S>) -> Block {
+    fn masks<S: Simd>(&mut self, lanes: &Lanes<S>) -> Option<Block> {
         if self.in_string == u64::MAX && lanes.is_plain_text() {
             self.escaped = 0;
-            return Block::default();
+            return None;
         }
-        let (escapes, escaped) = self.escapes(&lanes);
+        let (escapes, escaped) = self.escapes(lanes);
         let quotes = lanes.equal(b'"') & !escaped;
-        let in_string = prefix_xor(quotes) ^ self.in_string;
-        let low = lanes.low();
-        self.in_string = 0_u64.wrapping_sub(in_string >> 63);
-        let marks = lanes.marks() & !in_string;
-        // The closing quote is not in the string any more.
-        let others = !(marks | quotes | in_string);
-        let (begins, lines) = if others == 0 {
-            self.in_scalar = 0;
-            (0, 0)
-        } else {
-            self.others(&lanes, others, low)
-        };
-        Block {
-            tokens: marks | quotes & in_string | begins,
-            lines,
-            escapes: escapes & in_string,
-            controls: low & in_string,
-        }
-    }
-
-    /// Where numbers and words begin, and the line ends, among bytes that are neither in strings nor punctuation.
-    #[inline(always)]
-    fn others<S: Simd>(&mut self, lanes: &Lanes<S>, others: u64, low: u64) -> (u64, u64) {
+        let strings = prefix_xor(quotes) ^ self.in_string;
+        self.in_string = 0_u64.wrapping_sub(strings >> 63);
+        let (commas, colons, brackets) =
+            (lanes.equal(b',') & !strings, lanes.equal(b':') & !strings, lanes.brackets() & !strings);
+        // A closing quote is not in its string.
+        let others = !(strings | quotes | commas | colons | brackets);
         // Most JSON has no other white space than spaces.
-        let lines = if low == 0 { 0 } else { lanes.equal(b'\n') | lanes.equal(b'\r') };
-        let tabs = if low == 0 { 0 } else { lanes.equal(b'\t') };
-        let scalars = others & !(lanes.equal(b' ') | lines | tabs);
-        let begins = scalars & !(scalars << 1 | self.in_scalar);
-        self.in_scalar = scalars >> 63;
-        (begins, lines & others)
+        let mut spaces = if others == 0 { 0 } else { lanes.equal(b' ') };
+        let (mut lines, mut controls) = (0, 0);
+        if lanes.has_controls() {
+            lines = lanes.equal(b'\n') | lanes.equal(b'\r');
+            spaces |= lines | lanes.equal(b'\t');
+            controls = lanes.controls();
+        }
+        Some(Block {
+            strings,
+            quotes,
+            commas,
+            colons,
+            brackets,
+            scalars: others & !spaces,
+            spaces: others & spaces,
+            lines: others & lines,
+            initials: lanes.initials() | escapes,
+            escapes: escapes & strings,
+            controls: controls & strings,
+        })
     }
 
     /// Backslashes that escape the byte behind them, and the bytes that are escaped.
@@ -104,9 +111,9 @@ impl Blocks {
 }
 
 impl Block {
-    /// Whether the strings among these bytes hold nothing that a string cannot hold.
+    /// Whether what is escaped among these bytes can be.
     #[inline(always)]
-    pub(super) fn is_valid(&self, among: u64, bytes: &[u8], base: usize) -> bool {
+    pub(super) fn has_valid_escapes(&self, among: u64, bytes: &[u8], base: usize) -> bool {
         let mut escapes = self.escapes & among;
         while escapes != 0 {
             let behind = base + escapes.trailing_zeros() as usize + 1;
@@ -115,7 +122,7 @@ impl Block {
             }
             escapes &= escapes - 1;
         }
-        self.controls & among == 0
+        true
     }
 }
 
@@ -149,12 +156,16 @@ impl<S: Simd> Lanes<S> {
         self.0.simd_eq(byte).any_true()
     }
 
-    /// Punctuation.
+    /// All four brackets, and `Y`, `_`, `y` and DEL, which have these bits in common with them.
     #[inline(always)]
-    fn marks(&self) -> u64 {
-        // All four brackets, and `Y`, `_`, `y` and DEL, which stand nowhere outside strings, have these bits in common.
-        let brackets = (self.0 | 0x26).simd_eq(0x7F);
-        (brackets | self.0.simd_eq(b',') | self.0.simd_eq(b':')).to_bitmask()
+    fn brackets(&self) -> u64 {
+        (self.0 | 0x26).simd_eq(0x7F).to_bitmask()
+    }
+
+    /// The first letters of [`Member`](super::Member)'s names.
+    #[inline(always)]
+    fn initials(&self) -> u64 {
+        (self.0.simd_eq(b'i') | self.0.simd_eq(b'e') | self.0.simd_eq(b'w')).to_bitmask()
     }
 
     /// Whether nothing among the bytes matters inside a string: the middle of a long text.
@@ -163,10 +174,13 @@ impl<S: Simd> Lanes<S> {
         !(self.0.simd_eq(b'"') | self.0.simd_eq(b'\\') | self.0.simd_lt(b' ')).any_true()
     }
 
-    /// Control characters.
     #[inline(always)]
-    fn low(&self) -> u64 {
-        let low = self.0.simd_lt(b' ');
-        if low.any_true() { low.to_bitmask() } else { 0 }
+    fn has_controls(&self) -> bool {
+        self.0.simd_lt(b' ').any_true()
+    }
+
+    #[inline(always)]
+    fn controls(&self) -> u64 {
+        self.0.simd_lt(b' ').to_bitmask()
     }
 }
