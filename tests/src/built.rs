@@ -18,9 +18,9 @@ use crate::template::workspace;
 
 /// Builds the binaries of the workspace (nothing to do where `cargo test --workspace` was preceded by it) and says where they are.
 fn binaries() -> Result<PathBuf> {
-    // The whole workspace, because with a part of it cargo would choose other features and build the dependencies again.
+    // What `cargo test --workspace` builds, because for a part of it cargo would choose other features and build the dependencies again.
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--workspace", "--bins"])
+        .args(["build", "--quiet", "--workspace", "--all-targets"])
         .current_dir(workspace())
         .status()
         .context("cargo build")?;

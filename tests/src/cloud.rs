@@ -126,7 +126,7 @@ impl Cloud {
     }
 
     async fn ready(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while let Err(error) = self.s3().list_buckets().send().await {
             ensure!(Instant::now() < deadline, "MiniStack did not start: {error:?}\n{}", self.log());
             sleep(Duration::from_millis(200)).await;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The functions that one process has started, and its children.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +82,26 @@ impl Process {
         let sent = Command::new("kill").args([signal, &self.id.to_string()]).stderr(Stdio::null()).status();
         sent.is_ok_and(|status| status.success())
     }
+}
+
+/// Makes all of them stand still that are still there.
+pub fn freeze(processes: &[Process]) {
+    shell(&format!("kill -STOP {}", ids(processes)));
+}
+
+/// Lets those go on that stand still, for a moment. One command, because on a busy machine two may lie far apart.
+pub fn thaw_for(processes: &[Process], moment: Duration) {
+    let ids = ids(processes);
+    shell(&format!("kill -CONT {ids}; sleep {}; kill -STOP {ids}", moment.as_secs_f64()));
+}
+
+fn ids(processes: &[Process]) -> String {
+    processes.iter().map(|process| process.id.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn shell(script: &str) {
+    // Some may have ended, which is as good.
+    let _ = Command::new("sh").args(["-c", script]).stderr(Stdio::null()).status();
 }
 
 /// The processes that this one has started and that have not ended.

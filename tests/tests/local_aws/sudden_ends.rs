@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::operation::list_parts::ListPartsOutput;
+use aws_sdk_s3::types::Part;
 use dropcollect_tests::account;
 use dropcollect_tests::built::{self, Simulator};
 use dropcollect_tests::cloud::{Cloud, SECRET, Stack, wait_for};
-use dropcollect_tests::processes::Process;
+use dropcollect_tests::processes::{self, Process};
 use dropcollect_tests::stack::{DEAD_LETTER_QUEUES, Dropped};
 use pipeline::keys;
 use pipeline::words::AttemptId;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const NAME: &str = "sudden";
 /// As short as a turn can be: a send needs 90 s.
@@ -22,6 +24,8 @@ const TURN_SECONDS: u32 = 100;
 const LIMIT: Duration = Duration::from_secs(420);
 /// Inputs of the file whose dataset is large; each gives 6,000 records of 10 kB.
 const LARGE: usize = 3;
+const LARGE_BYTES: usize = LARGE * 6_000 * 10_000;
+const LARGE_OUTPUT: &str = "output/c_large01/";
 
 struct Test<'a> {
     cloud: &'a Cloud,
@@ -98,24 +102,29 @@ impl Test<'_> {
 
     /// `poll` dies when some parts of a dataset are in S3, and others are not. Also returns how many of it had started by then.
     async fn a_poll_dies_while_it_uploads(&self) -> Result<(Dropped, usize)> {
+        let given = self.datasets_given();
         let dropped = self.stack.drop_file("c_large01/large.txt", rows("good", "large", LARGE)).await?;
-        let uploads = async || {
-            for (key, upload) in self.uploads().await? {
-                let parts = self.cloud.s3().list_parts().bucket(self.bucket()).key(key).upload_id(upload).send().await;
-                if parts.is_ok_and(|parts| !parts.parts().is_empty()) {
-                    return Ok(Some(()));
-                }
+        // They stand still while they are looked at, and go on for a moment: however fast one is, it is met long before its last part,
+        // and what is seen is what is there when it dies. All of them: which one uploads cannot be seen.
+        let deadline = Instant::now() + LIMIT;
+        while self.datasets_given() == given {
+            ensure!(Instant::now() < deadline, "waited {LIMIT:?} in vain for a dataset to be fetched");
+            sleep(Duration::from_millis(2)).await;
+        }
+        let polls = loop {
+            let polls = self.cloud.processes().of("PollFunction");
+            processes::freeze(&polls);
+            let bytes = self.bytes_uploaded().await?;
+            if bytes > 0 {
+                ensure!(bytes < LARGE_BYTES / 2, "the upload was nearly over, {bytes} bytes: nothing can be cut off");
+                break polls;
             }
-            sleep(Duration::from_millis(20)).await;
-            Ok(None)
+            ensure!(Instant::now() < deadline, "waited {LIMIT:?} in vain for a part of the dataset");
+            processes::thaw_for(&polls, Duration::from_millis(20));
         };
-        wait_for("a part of the dataset", LIMIT, uploads).await?;
-        // All at once: which one uploads cannot be seen. They stand still, so that what is seen now is what is there when they die.
-        let polls = self.cloud.processes().of("PollFunction");
-        ensure!(polls.iter().filter(|poll| poll.freeze()).count() > 0, "no poll runs");
         let started = self.polls_started();
         let unfinished = self.uploads().await?;
-        let visible = self.stack.keys("output/c_large01/").await?;
+        let visible = self.stack.keys(LARGE_OUTPUT).await?;
         for poll in &polls {
             poll.kill();
         }
@@ -207,9 +216,24 @@ impl Test<'_> {
         Ok(())
     }
 
-    /// Keys and ids of unfinished uploads.
+    /// How many datasets the API has given.
+    fn datasets_given(&self) -> u64 {
+        self.simulator.calls().get("GET /dca/dataset 200").copied().unwrap_or_default()
+    }
+
+    /// Bytes of the parts of these uploads.
+    async fn bytes_uploaded(&self) -> Result<usize> {
+        let mut bytes = 0;
+        for (key, upload) in self.uploads().await? {
+            let parts = self.cloud.s3().list_parts().bucket(self.bucket()).key(key).upload_id(upload).send().await;
+            bytes += parts.iter().flat_map(ListPartsOutput::parts).filter_map(Part::size).sum::<i64>();
+        }
+        Ok(usize::try_from(bytes)?)
+    }
+
+    /// Keys and ids of unfinished uploads of the large dataset.
     async fn uploads(&self) -> Result<Vec<(String, String)>> {
-        let listed = self.cloud.s3().list_multipart_uploads().bucket(self.bucket()).send().await?;
+        let listed = self.cloud.s3().list_multipart_uploads().bucket(self.bucket()).prefix(LARGE_OUTPUT).send().await?;
         let pair = |upload: &aws_sdk_s3::types::MultipartUpload| Some((upload.key.clone()?, upload.upload_id.clone()?));
         Ok(listed.uploads().iter().filter_map(pair).collect())
     }
