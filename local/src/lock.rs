@@ -141,32 +141,4 @@ mod tests {
         let _again = FolderLock::take(&root).unwrap();
         assert!(!left.exists());
     }
-
-    /// Where this is set, the test below is the process that gets killed.
-    const TO_HOLD: &str = "DROPCOLLECT_TEST_FOLDER_TO_HOLD";
-
-    #[test]
-    fn a_killed_process_leaves_the_folder_free() {
-        if let Some(root) = std::env::var_os(TO_HOLD) {
-            let _lock = FolderLock::take(Path::new(&root)).unwrap();
-            std::thread::sleep(std::time::Duration::from_secs(60));
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "lock::tests::a_killed_process_leaves_the_folder_free"])
-            .env(TO_HOLD, folder.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let pid_file = folder.path().join(PRIVATE).join("lock");
-        while fs::read_to_string(&pid_file).unwrap_or_default().trim() != child.id().to_string() {
-            assert_eq!(child.try_wait().unwrap(), None, "the other process ended by itself");
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        let error = FolderLock::take(folder.path()).unwrap_err();
-        assert!(matches!(error, LockError::Taken { pid, .. } if pid == Some(child.id())), "{error}");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        FolderLock::take(folder.path()).unwrap();
-    }
 }
