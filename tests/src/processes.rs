@@ -84,24 +84,12 @@ impl Process {
     }
 }
 
-/// Makes all of them stand still that are still there.
-pub fn freeze(processes: &[Process]) {
-    shell(&format!("kill -STOP {}", ids(processes)));
-}
-
 /// Lets those go on that stand still, for a moment. One command, because on a busy machine two may lie far apart.
 pub fn thaw_for(processes: &[Process], moment: Duration) {
-    let ids = ids(processes);
-    shell(&format!("kill -CONT {ids}; sleep {}; kill -STOP {ids}", moment.as_secs_f64()));
-}
-
-fn ids(processes: &[Process]) -> String {
-    processes.iter().map(|process| process.id.to_string()).collect::<Vec<_>>().join(" ")
-}
-
-fn shell(script: &str) {
+    let ids = processes.iter().map(|process| process.id.to_string()).collect::<Vec<_>>().join(" ");
+    let script = format!("kill -CONT {ids}; sleep {}; kill -STOP {ids}", moment.as_secs_f64());
     // Some may have ended, which is as good.
-    let _ = Command::new("sh").args(["-c", script]).stderr(Stdio::null()).status();
+    let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
 }
 
 /// The processes that this one has started and that have not ended.
